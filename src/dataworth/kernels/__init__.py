@@ -1,0 +1,1 @@
+"""Pure mathematics: arrays and counts in, arrays out."""

@@ -1,0 +1,7 @@
+"""The nouns every room shares: frozen, and able to check, save and show themselves."""
+
+from dataworth.records.evidence import Evidence, Exhibit, Links, Table
+from dataworth.records.points import Points
+from dataworth.records.values import Values
+
+__all__ = ["Evidence", "Exhibit", "Links", "Points", "Table", "Values"]

@@ -1,0 +1,192 @@
+"""Points: rows of features with a label each, checked once at the door."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from dataworth.errors import DataError
+
+__all__ = ["Item", "Points"]
+
+Item: TypeAlias = str | bytes | Path
+"""What a row was before it became features: a text, or an image as encoded bytes or a path."""
+
+# Small number types that float32 holds exactly; everything else numeric goes to float64.
+_EXACT_IN_FLOAT32 = frozenset("float32 float16 int8 uint8 int16 uint16 bool".split())
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Points:
+    """Rows of features, each with a label, and whose they are.
+
+    Args:
+        x: Features, shape ``(n, d)``, any real number type. float32 stays float32; what float32 cannot
+            hold exactly becomes float64.
+        y: Labels, shape ``(n,)``: strings, integers of any kind, bools; floats for regression.
+        ids: Unique names of the rows, integers or strings; ``0 .. n-1`` if not given.
+        owners: Who contributed each row, integers or strings, if known.
+        features: Names of the ``d`` columns, if known.
+        items: What each row was before it became features (texts, or images as bytes or paths), if known.
+            Shown in a report only when row content is asked for.
+
+    Raises:
+        DataError: No rows, ragged or non-numeric features, NaN or infinite features, a missing label,
+            lengths that differ, or ids that repeat. The message gives counts, never a row's content.
+
+    Example:
+        >>> import dataworth as dw
+        >>> points = dw.Points([[0.0, 1.0], [1.0, 0.0]], ["cat", "dog"])
+        >>> points
+        Points(2 rows, 2 features, labels: cat, dog)
+    """
+
+    x: NDArray[Any]
+    y: NDArray[Any]
+    ids: NDArray[Any]
+    owners: NDArray[Any] | None
+    features: tuple[str, ...] | None
+    items: tuple[Item, ...] | None
+
+    def __init__(
+        self,
+        x: ArrayLike,
+        y: ArrayLike,
+        *,
+        ids: ArrayLike | None = None,
+        owners: ArrayLike | None = None,
+        features: Sequence[str] | None = None,
+        items: Sequence[Item] | None = None,
+    ) -> None:
+        checked_x = _features(x)
+        n, d = checked_x.shape
+        checked_ids = np.arange(n) if ids is None else _names(ids, n, "ids")
+        repeated = n - np.unique(checked_ids).size
+        if repeated:
+            raise DataError(f"ids must be unique, but {repeated} of {n} rows repeat an id that another row has")
+        if features is not None and len(features) != d:
+            raise DataError(f"features names {len(features)} columns, but x has {d}")
+        if items is not None and len(items) != n:
+            raise DataError(f"items has {len(items)} entries, but x has {n} rows")
+        settle = object.__setattr__
+        settle(self, "x", _read_only(checked_x))
+        settle(self, "y", _read_only(_labels(y, n)))
+        settle(self, "ids", _read_only(checked_ids))
+        settle(self, "owners", None if owners is None else _read_only(_names(owners, n, "owners")))
+        settle(self, "features", None if features is None else tuple(str(name) for name in features))
+        settle(self, "items", None if items is None else tuple(items))
+
+    def __len__(self) -> int:
+        return int(self.x.shape[0])
+
+    def __repr__(self) -> str:
+        n, d = self.x.shape
+        if self.y.dtype.kind == "f":
+            labels = "numeric target"
+        else:
+            classes = np.unique(self.y)
+            shown = ", ".join(str(c) for c in classes[:5])
+            labels = f"labels: {shown}" + (f", ... ({classes.size} classes)" if classes.size > 5 else "")
+        owners = "" if self.owners is None else f", {np.unique(self.owners).size} owners"
+        return f"Points({n} rows, {d} features, {labels}{owners})"
+
+    def take(self, rows: ArrayLike) -> Points:
+        """The given rows, in the given order.
+
+        Args:
+            rows: Positions, or a boolean mask of length ``n``.
+        """
+        index = np.asarray(rows)
+        positions = np.flatnonzero(index) if index.dtype == np.bool_ else index
+        return Points(
+            self.x[positions],
+            self.y[positions],
+            ids=self.ids[positions],
+            owners=None if self.owners is None else self.owners[positions],
+            features=self.features,
+            items=None if self.items is None else [self.items[int(i)] for i in positions],
+        )
+
+
+def _features(x: ArrayLike) -> NDArray[Any]:
+    try:
+        array = np.asarray(x)
+    except ValueError as error:
+        raise DataError(f"x must be a table of numbers whose rows have equal lengths; it is ragged ({error})") from None
+    if array.dtype == object:
+        array = _numbers_from_objects(array)
+    if array.dtype.kind not in "fiub":
+        raise DataError(
+            f"x must hold real numbers, not {array.dtype}; turn texts or images into features first "
+            "with dataworth.embed_texts or dataworth.embed_images"
+        )
+    if array.ndim != 2:
+        raise DataError(f"x must have two dimensions (rows, features), not shape {array.shape}")
+    if 0 in array.shape:
+        raise DataError(f"x must have at least one row and one feature, not shape {array.shape}")
+    wanted = np.float32 if array.dtype.name in _EXACT_IN_FLOAT32 else np.float64
+    array = np.ascontiguousarray(array, dtype=wanted)
+    bad = int(array.shape[0] - np.isfinite(array).all(axis=1).sum())
+    if bad:
+        raise DataError(
+            f"{bad} of {array.shape[0]} rows hold NaN or infinity; drop those rows or fill them in before valuing"
+        )
+    return array
+
+
+def _numbers_from_objects(array: NDArray[Any]) -> NDArray[Any]:
+    try:
+        return array.astype(np.float64)
+    except (TypeError, ValueError):
+        raise DataError(
+            "x must be a table of real numbers whose rows have equal lengths; it holds other objects or ragged rows"
+        ) from None
+
+
+def _column(values: ArrayLike, n: int, name: str) -> NDArray[Any]:
+    """A one-dimensional array of n non-missing entries; Python objects become strings or numbers."""
+    try:
+        array = np.asarray(values)
+    except ValueError as error:
+        raise DataError(f"{name} must be a flat list with one entry a row ({error})") from None
+    if array.ndim != 1 or array.shape[0] != n:
+        raise DataError(f"{name} must have one entry for each of the {n} rows of x, not shape {array.shape}")
+    if array.dtype == object:
+        missing = sum(entry is None or entry != entry for entry in array)
+        if missing:
+            raise DataError(f"{name} is missing in {missing} of {n} rows; every row needs one")
+        if len({isinstance(entry, str) for entry in array}) > 1:
+            raise DataError(f"{name} mixes strings with other types; use one type")
+        array = np.asarray(list(array))
+        if array.dtype == object:
+            raise DataError(f"{name} must be strings, integers or bools, not {type(array[0]).__name__} objects")
+    return array
+
+
+def _labels(y: ArrayLike, n: int) -> NDArray[Any]:
+    array = _column(y, n, "y")
+    if array.dtype.kind == "f":
+        missing = int(n - np.isfinite(array).sum())
+        if missing:
+            raise DataError(f"the label is NaN or infinite in {missing} of {n} rows; every row needs one")
+    elif array.dtype.kind not in "USTiub":
+        raise DataError(f"labels must be strings, integers, bools, or floats for regression, not {array.dtype}")
+    return array.astype(np.str_) if array.dtype.kind in "ST" else array
+
+
+def _names(values: ArrayLike, n: int, name: str) -> NDArray[Any]:
+    array = _column(values, n, name)
+    if array.dtype.kind not in "USTiu":
+        raise DataError(f"{name} must be integers or strings, not {array.dtype}")
+    return array.astype(np.str_) if array.dtype.kind in "ST" else array
+
+
+def _read_only(array: NDArray[Any]) -> NDArray[Any]:
+    view = array.view()
+    view.flags.writeable = False
+    return view

@@ -1,0 +1,313 @@
+"""Values: what each row is worth, aligned with its id, with how it was found."""
+
+from __future__ import annotations
+
+import html
+import json
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from dataworth.errors import DataError, InputError, MissingExtra
+from dataworth.records.evidence import Evidence, Table, evidence_from_json, evidence_to_json
+
+__all__ = ["Detection", "Values"]
+
+FORMAT = "dataworth.values/1"
+
+OWNER_CAVEAT = (
+    "A sum of row values is not the owner's own Shapley value: that would count the owner's rows "
+    "joining and leaving together. Use it to compare owners, not to pay them exactly."
+)
+
+
+@dataclass(frozen=True)
+class Detection:
+    """How well low values point at rows known to be bad.
+
+    Args:
+        auroc: Chance that a random bad row has a lower value than a random good one (ties count half).
+        average_precision: Area under precision against recall when the lowest values are inspected first.
+        curve: Columns ``inspected`` and ``found``, both as shares in [0, 1]: of all rows looked at, lowest
+            value first, and of the bad rows found by then; ``random`` is what looking in random order finds.
+        n_bad: How many rows are bad.
+    """
+
+    auroc: float
+    average_precision: float
+    curve: Table
+    n_bad: int
+
+    def found_in_lowest(self, share: float) -> float:
+        """The share of bad rows found when that share of rows, lowest values first, is inspected."""
+        inspected = np.asarray(self.curve.columns["inspected"], dtype=np.float64)
+        found = np.asarray(self.curve.columns["found"], dtype=np.float64)
+        return float(np.interp(share, inspected, found))
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Values:
+    """The value of each row of a training set; higher is better.
+
+    Args:
+        ids: Names of the rows, shape ``(n,)``.
+        values: float64, shape ``(n,)``, in units of the method's utility (for classification: accuracy).
+            For exact Shapley values they sum to what the whole set gains over the empty one.
+        method: The method with its parameters, as text.
+        n_validation: How many validation points judged.
+        owners: Who contributed each row, shape ``(n,)``, if known.
+        provenance: What made these values: versions, settings, time; plain text and numbers.
+        evidence: Links, tables and exhibits for a report, if they were asked for.
+
+    Raises:
+        InputError: Arrays whose lengths differ, or values that are not finite.
+
+    Example:
+        >>> import dataworth as dw
+        >>> values = dw.Values(["a", "b"], [0.25, -0.05], method="by hand", n_validation=4)
+        >>> values.lowest(1).rows()
+        [('b', -0.05)]
+    """
+
+    ids: NDArray[Any]
+    values: NDArray[np.float64]
+    method: str
+    n_validation: int
+    owners: NDArray[Any] | None = None
+    provenance: Mapping[str, str | int | float] = field(default_factory=dict)
+    evidence: tuple[Evidence, ...] = ()
+
+    def __post_init__(self) -> None:
+        ids = np.asarray(self.ids)
+        values = np.array(self.values, dtype=np.float64)
+        owners = None if self.owners is None else np.asarray(self.owners)
+        if values.ndim != 1 or ids.shape != values.shape or (owners is not None and owners.shape != values.shape):
+            shapes = [a.shape for a in (ids, values, owners) if a is not None]
+            raise InputError(f"ids, values and owners must be flat and equally long, not of shapes {shapes}")
+        if not np.isfinite(values).all():
+            raise InputError(f"{int((~np.isfinite(values)).sum())} of {values.size} values are not finite")
+        for array in (values, ids, owners):
+            if array is not None and array.flags.owndata:
+                array.flags.writeable = False
+        settle = object.__setattr__
+        settle(self, "ids", ids)
+        settle(self, "values", values)
+        settle(self, "owners", owners)
+        settle(self, "provenance", MappingProxyType(dict(self.provenance)))
+        settle(self, "evidence", tuple(self.evidence))
+
+    def __len__(self) -> int:
+        return int(self.values.shape[0])
+
+    def __repr__(self) -> str:
+        return (
+            f"Values({len(self)} rows by {self.method}, {self.n_validation} validation points, "
+            f"min {self.values.min():.3g}, mean {self.values.mean():.3g}, max {self.values.max():.3g})"
+        )
+
+    def _repr_html_(self) -> str:
+        """A small table for notebooks; every text is escaped."""
+        parts = [f"<p><b>{html.escape(repr(self))}</b></p>"]
+        for title, table in (("Lowest", self.lowest(5)), ("Highest", self.highest(5))):
+            head = "".join(f"<th>{html.escape(str(column))}</th>" for column in table.columns)
+            body = "".join(
+                "<tr>" + "".join(f"<td>{html.escape(f'{c:.4g}' if isinstance(c, float) else str(c))}</td>" for c in row) + "</tr>"
+                for row in table.rows()
+            )
+            parts.append(f"<table><caption>{title}</caption><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>")
+        return "".join(parts)
+
+    # -- looking ---------------------------------------------------------------------------------
+
+    def lowest(self, n: int = 10) -> Table:
+        """The ``n`` rows of lowest value, lowest first: ids, owners if known, values."""
+        return self._some("lowest", f"The {min(n, len(self))} lowest values", np.argsort(self.values, kind="stable")[:n])
+
+    def highest(self, n: int = 10) -> Table:
+        """The ``n`` rows of highest value, highest first: ids, owners if known, values."""
+        return self._some("highest", f"The {min(n, len(self))} highest values", np.argsort(-self.values, kind="stable")[:n])
+
+    def _some(self, name: str, title: str, at: NDArray[np.intp]) -> Table:
+        columns: dict[str, Sequence[Any]] = {"id": self.ids[at].tolist()}
+        if self.owners is not None:
+            columns["owner"] = self.owners[at].tolist()
+        return Table(name, title, {**columns, "value": self.values[at].tolist()})
+
+    def by_owner(self) -> Table:
+        """Sums of values by owner, highest first, with the number of rows and the mean.
+
+        A sum of row values is **not** the owner's own Shapley value (their rows would have to join and
+        leave together); the table's note says so.
+
+        Raises:
+            InputError: The owners are not known.
+        """
+        if self.owners is None:
+            raise InputError("owners are not known: give owners= to Points, or owner= to read_points, before valuing")
+        names, at = np.unique(self.owners, return_inverse=True)
+        total = np.bincount(at, weights=self.values)
+        rows = np.bincount(at)
+        order = np.argsort(-total, kind="stable")
+        return Table(
+            "by-owner",
+            "Values summed by owner",
+            {
+                "owner": names[order].tolist(),
+                "rows": rows[order].tolist(),
+                "sum of values": total[order].tolist(),
+                "mean value": (total / rows)[order].tolist(),
+            },
+            note=OWNER_CAVEAT,
+        )
+
+    def detection(self, bad: ArrayLike) -> Detection:
+        """How well low values find rows that are known to be bad.
+
+        Args:
+            bad: Boolean mask of shape ``(n,)`` in the order of ``ids``; some but not all rows are bad.
+
+        Raises:
+            InputError: The mask has another shape or type, or marks no row or every row.
+        """
+        from sklearn.metrics import average_precision_score, roc_auc_score
+
+        mask = np.asarray(bad)
+        if mask.shape != self.values.shape or mask.dtype != np.bool_:
+            raise InputError(f"bad must be a boolean mask of shape {self.values.shape}, not {mask.dtype} of shape {mask.shape}")
+        n_bad = int(mask.sum())
+        if n_bad in (0, mask.size):
+            raise InputError(f"bad marks {n_bad} of {mask.size} rows; detection needs some bad and some good rows")
+        inspected, found = _discovery(self.values, mask)
+        curve = Table(
+            "detection-curve",
+            "Bad rows found when the lowest values are inspected first",
+            {"inspected": inspected.tolist(), "found": found.tolist(), "random": inspected.tolist()},
+        )
+        return Detection(
+            auroc=float(roc_auc_score(mask, -self.values)),
+            average_precision=float(average_precision_score(mask, -self.values)),
+            curve=curve,
+            n_bad=n_bad,
+        )
+
+    def plot(self, ax: Any = None) -> Any:
+        """The values sorted from lowest to highest; returns the matplotlib axes.
+
+        Raises:
+            MissingExtra: matplotlib is not installed.
+        """
+        try:
+            import matplotlib.pyplot as plt
+        except ImportError:
+            raise MissingExtra("Values.plot", "plot") from None
+        axes = ax if ax is not None else plt.subplots(layout="constrained")[1]
+        ordered = np.sort(self.values)
+        axes.plot(np.linspace(0, 100, ordered.size), ordered)
+        axes.axhline(0, color="0.6", linewidth=0.8)
+        axes.set(xlabel="rows, lowest value first (%)", ylabel="value", title=self.method)
+        return axes
+
+    def with_evidence(self, *evidence: Evidence) -> Values:
+        """These values with more evidence for a report."""
+        return replace(self, evidence=(*self.evidence, *evidence))
+
+    # -- leaving and coming back -----------------------------------------------------------------
+
+    def to_arrow(self) -> Any:
+        """A pyarrow Table with columns ``id``, ``owner`` (if known) and ``value``."""
+        import pyarrow as pa
+
+        columns = {"id": pa.array(self.ids.tolist())}
+        if self.owners is not None:
+            columns["owner"] = pa.array(self.owners.tolist())
+        return pa.table({**columns, "value": pa.array(self.values)})
+
+    def to_pandas(self) -> Any:
+        """A pandas DataFrame with columns ``id``, ``owner`` (if known) and ``value``."""
+        import pandas as pd
+
+        return pd.DataFrame(self._columns())
+
+    def to_polars(self) -> Any:
+        """A polars DataFrame with columns ``id``, ``owner`` (if known) and ``value``."""
+        import polars as pl
+
+        return pl.DataFrame(self._columns())
+
+    def _columns(self) -> dict[str, NDArray[Any]]:
+        owners = {} if self.owners is None else {"owner": self.owners}
+        return {"id": self.ids, **owners, "value": self.values}
+
+    def save(self, path: str | os.PathLike[str]) -> Path:
+        """Write a Parquet file with everything in it: columns, method, provenance and evidence.
+
+        The file appears whole or not at all: it is written under a temporary name first.
+
+        Returns:
+            The path written.
+        """
+        import pyarrow.parquet as pq
+
+        about = {
+            "format": FORMAT,
+            "method": self.method,
+            "n_validation": self.n_validation,
+            "provenance": dict(self.provenance),
+            "evidence": evidence_to_json(self.evidence),
+        }
+        table = self.to_arrow().replace_schema_metadata({"dataworth": json.dumps(about)})
+        target = Path(path)
+        temporary = target.with_name(f".{target.name}.{os.getpid()}.part")
+        try:
+            pq.write_table(table, temporary)
+            os.replace(temporary, target)
+        finally:
+            temporary.unlink(missing_ok=True)
+        return target
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str]) -> Values:
+        """Read what :meth:`save` wrote.
+
+        Raises:
+            DataError: The file is not there, is not Parquet, or holds no values of this format.
+        """
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+
+        try:
+            table = pq.read_table(os.fspath(path))
+        except FileNotFoundError:
+            raise DataError(f"there is no file {os.fspath(path)!r}") from None
+        except (pa.ArrowInvalid, OSError) as error:
+            raise DataError(f"{os.fspath(path)!r} cannot be read as Parquet: {error}") from None
+        raw = (table.schema.metadata or {}).get(b"dataworth")
+        if raw is None:
+            raise DataError(f"{os.fspath(path)!r} is Parquet, but holds no dataworth values; Values.save writes such files")
+        about = json.loads(raw)
+        if about.get("format") != FORMAT:
+            raise DataError(f"{os.fspath(path)!r} has format {about.get('format')!r}; this dataworth reads {FORMAT!r}")
+        return cls(
+            ids=np.asarray(table["id"].to_pylist()),
+            values=table["value"].to_numpy(),
+            owners=np.asarray(table["owner"].to_pylist()) if "owner" in table.column_names else None,
+            method=about["method"],
+            n_validation=about["n_validation"],
+            provenance=about["provenance"],
+            evidence=evidence_from_json(about["evidence"]),
+        )
+
+
+def _discovery(values: NDArray[np.float64], bad: NDArray[np.bool_], points: int = 101) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Shares inspected and shares found; rows of equal value count as found in an average order."""
+    _, group = np.unique(values, return_inverse=True)
+    ends = np.concatenate([[0], np.cumsum(np.bincount(group))]) / values.size
+    found = np.concatenate([[0], np.cumsum(np.bincount(group, weights=bad))]) / bad.sum()
+    inspected = np.linspace(0.0, 1.0, points)
+    return inspected, np.interp(inspected, ends, found)

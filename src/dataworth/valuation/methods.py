@@ -1,0 +1,195 @@
+"""Methods as frozen records of their parameters: what to compute, not how."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal, TypeAlias
+
+from dataworth.errors import MethodError
+from dataworth.kernels.neighbors import METRICS, Metric
+from dataworth.kernels.threshold import SEMIVALUES, Beta, Semivalue
+
+__all__ = [
+    "KNNRegressionShapley",
+    "KNNShapley",
+    "PointMethod",
+    "PublicProxy",
+    "ThresholdKNNShapley",
+    "ValidationVote",
+    "WeightedKNNShapley",
+]
+
+
+@dataclass(frozen=True)
+class KNNShapley:
+    """Shapley values of the K-nearest-neighbour classifier, exact, in O(n log n) a validation point.
+
+    Args:
+        k: How many nearest rows vote.
+        normalise: ``"subset"`` divides a coalition's votes by ``min(k, |S|)`` (the soft-label game of Wang and
+            Jia 2023, arXiv 2304.04258; an empty coalition guesses: ``1 / classes``). ``"k"`` divides by ``k``
+            (the game of Jia et al., PVLDB 2019; an empty coalition scores 0).
+        metric: ``"cosine"`` (1 - cosine similarity) or ``"euclidean"``.
+
+    Example:
+        >>> import dataworth as dw
+        >>> train = dw.Points([[1.0, 0.0], [0.0, 1.0]], ["cat", "dog"])
+        >>> dw.value_points(train, train, method=dw.KNNShapley(k=1)).values
+        array([0.25, 0.25])
+    """
+
+    k: int = 5
+    normalise: Literal["subset", "k"] = "subset"
+    metric: Metric = "cosine"
+
+    def __post_init__(self) -> None:
+        _check_k(self.k)
+        _check_choice("normalise", self.normalise, ("subset", "k"))
+        _check_choice("metric", self.metric, METRICS)
+
+
+@dataclass(frozen=True)
+class ThresholdKNNShapley:
+    """Semivalues of the Threshold-KNN classifier: every row within the radius votes (Wang et al., NeurIPS 2023).
+
+    Two counts a validation point decide all values, so the cost is linear in the number of rows.
+
+    Args:
+        radius: In the metric's unit; a row is a neighbour when its distance is ``<= radius``. The paper's
+            threshold of -0.5 on negative cosine similarity is ``radius=0.5``.
+        semivalue: ``"shapley"``, ``"banzhaf"``, ``"leave-one-out"`` or ``Beta(alpha, beta)``.
+        metric: ``"cosine"`` (1 - cosine similarity, in [0, 2]) or ``"euclidean"``.
+
+    Example:
+        >>> import dataworth as dw
+        >>> train = dw.Points([[1.0, 0.0], [0.0, 1.0]], ["cat", "dog"])
+        >>> dw.value_points(train, train, method=dw.ThresholdKNNShapley(radius=0.5)).values
+        array([0.25, 0.25])
+    """
+
+    radius: float
+    semivalue: Semivalue = "shapley"
+    metric: Metric = "cosine"
+
+    def __post_init__(self) -> None:
+        _check_choice("metric", self.metric, METRICS)
+        _check_radius(self.radius, self.metric)
+        if not isinstance(self.semivalue, Beta):
+            _check_choice("semivalue", self.semivalue, SEMIVALUES, " or Beta(alpha, beta)")
+
+
+@dataclass(frozen=True)
+class WeightedKNNShapley:
+    """Shapley values of the weighted hard-label K-nearest-neighbour classifier, for two classes.
+
+    Weights are rounded to ``2 ** bits`` levels; a coalition is right when the votes for the validation
+    label weigh at least as much as those against it (ties and the empty coalition count as right).
+    O(n^2) a validation point (Wang, Mittal and Jia, AISTATS 2024, arXiv 2401.11103).
+
+    Args:
+        k: How many nearest rows vote.
+        kernel: ``"rbf"`` (weights fall with squared distance) or ``"uniform"`` (all weigh the same).
+        bits: How finely weights are rounded, 1 to 8.
+        metric: ``"cosine"`` or ``"euclidean"``.
+    """
+
+    k: int = 5
+    kernel: Literal["rbf", "uniform"] = "rbf"
+    bits: int = 3
+    metric: Metric = "cosine"
+
+    def __post_init__(self) -> None:
+        _check_k(self.k)
+        _check_choice("kernel", self.kernel, ("rbf", "uniform"))
+        _check_choice("metric", self.metric, METRICS)
+        if not isinstance(self.bits, int) or not 1 <= self.bits <= 8:
+            raise MethodError(f"bits must be an integer from 1 to 8, not {self.bits!r}")
+
+
+@dataclass(frozen=True)
+class KNNRegressionShapley:
+    """Shapley values of K-nearest-neighbour regression (Jia et al., PVLDB 2019, Theorem 6).
+
+    The utility is minus the squared error of the neighbours' labels summed and divided by ``k``.
+
+    Args:
+        k: How many nearest rows are averaged.
+        empty: What no rows at all score: ``"zero"`` (the paper's) or ``"natural"`` (minus the squared target,
+            as a prediction of zero would).
+        metric: ``"euclidean"`` or ``"cosine"``.
+    """
+
+    k: int = 5
+    empty: Literal["zero", "natural"] = "zero"
+    metric: Metric = "euclidean"
+
+    def __post_init__(self) -> None:
+        _check_k(self.k)
+        _check_choice("empty", self.empty, ("zero", "natural"))
+        _check_choice("metric", self.metric, METRICS)
+
+
+@dataclass(frozen=True)
+class ValidationVote:
+    """A row's own vote: the mean over validation points of +1 (in the radius, same label), -1 (other label), 0.
+
+    Uses nothing but the row itself and the validation set, so it reveals nothing about other rows.
+
+    Args:
+        radius: In the metric's unit.
+        metric: ``"cosine"`` or ``"euclidean"``.
+    """
+
+    radius: float
+    metric: Metric = "cosine"
+
+    def __post_init__(self) -> None:
+        _check_choice("metric", self.metric, METRICS)
+        _check_radius(self.radius, self.metric)
+
+
+@dataclass(frozen=True)
+class PublicProxy:
+    """Threshold-KNN-Shapley values with both counts estimated from the validation set alone.
+
+    Uses the row itself, the validation set and a number of rows; with ``expected_rows`` declared it reveals
+    nothing about other rows.
+
+    Args:
+        radius: In the metric's unit.
+        expected_rows: The publicly known or declared number of training rows; None takes the true number,
+            which is not public unless you say so.
+        metric: ``"cosine"`` or ``"euclidean"``.
+    """
+
+    radius: float
+    expected_rows: int | None = None
+    metric: Metric = "cosine"
+
+    def __post_init__(self) -> None:
+        _check_choice("metric", self.metric, METRICS)
+        _check_radius(self.radius, self.metric)
+        if self.expected_rows is not None and (not isinstance(self.expected_rows, int) or self.expected_rows < 1):
+            raise MethodError(f"expected_rows must be a positive integer or None, not {self.expected_rows!r}")
+
+
+PointMethod: TypeAlias = (
+    KNNShapley | ThresholdKNNShapley | WeightedKNNShapley | KNNRegressionShapley | ValidationVote | PublicProxy
+)
+
+
+def _check_k(k: int) -> None:
+    if not isinstance(k, int) or isinstance(k, bool) or k < 1:
+        raise MethodError(f"k must be a positive integer, not {k!r}")
+
+
+def _check_radius(radius: float, metric: Metric) -> None:
+    top = 2.0 if metric == "cosine" else float("inf")
+    if isinstance(radius, bool) or not isinstance(radius, (int, float)) or not 0 <= radius <= top or radius == float("inf"):
+        unit = "from 0 to 2 (1 - cosine similarity; the paper's tau = -0.5 is 0.5)" if top == 2 else "0 or more"
+        raise MethodError(f"radius must be a number {unit}, not {radius!r}")
+
+
+def _check_choice(name: str, given: object, choices: tuple[str, ...], more: str = "") -> None:
+    if given not in choices:
+        raise MethodError(f"{name} must be one of {', '.join(map(repr, choices))}{more}, not {given!r}")
