@@ -1,0 +1,1 @@
+"""The outside world: tables and images as they come, opened and checked."""
