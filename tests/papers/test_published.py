@@ -1,0 +1,56 @@
+"""The printed numbers are all there, and agree with each other where the paper prints them twice."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import pytest
+
+from dataworth.papers import published
+from dataworth.papers.datasets import SOURCES
+
+TABLES = {name for name, source in SOURCES.items() if source.kind == "table"}
+ABLATIONS = [
+    (published.TAU_MISLABEL, published.TAUS),
+    (published.TAU_NOISY, published.TAUS),
+    (published.K_MISLABEL, published.KS),
+    (published.K_NOISY, published.KS),
+]
+
+
+@pytest.mark.parametrize("table", [published.MISLABEL, published.NOISY])
+def test_every_data_set_has_a_detection_number(table: Mapping[str, published.Detection]) -> None:
+    assert set(table) == set(SOURCES)
+    for name, row in table.items():
+        others = (row.data_shapley, row.loo, row.banzhaf)
+        assert all((other is not None) == (name in TABLES) for other in others)
+        assert all(0.4 < number < 1 for number in (row.tknn, row.knn, *others) if number is not None)
+
+
+@pytest.mark.parametrize(("table", "settings"), ABLATIONS)
+def test_every_table_has_a_number_for_every_setting(
+    table: Mapping[str, Sequence[float]], settings: Sequence[float]
+) -> None:
+    assert set(table) == TABLES
+    assert all(len(row) == len(settings) and all(0.5 < number < 1 for number in row) for row in table.values())
+
+
+def test_table_12_repeats_table_10_at_tau_one_half() -> None:
+    at = published.TAUS.index(0.5)
+    assert {name: row[at] for name, row in published.TAU_NOISY.items()} == {
+        name: published.NOISY[name].tknn for name in TABLES
+    }
+
+
+def test_table_14_repeats_table_10_with_two_sets_exchanged() -> None:
+    exchanged = {"phoneme": "cpu", "cpu": "phoneme"}
+    at = published.KS.index(5)
+    assert {exchanged.get(name, name): row[at] for name, row in published.K_NOISY.items()} == {
+        name: published.NOISY[name].knn for name in TABLES
+    }
+
+
+def test_table_11_is_a_second_run_of_table_3() -> None:
+    at = published.TAUS.index(0.5)
+    apart = [abs(row[at] - published.MISLABEL[name].tknn) for name, row in published.TAU_MISLABEL.items()]
+    assert 0.001 < max(apart) < 0.0041
