@@ -12,9 +12,8 @@ from numpy.typing import NDArray
 
 from dataworth.data.images import Image, image_content, image_files, read_image
 from dataworth.errors import DataError, InputError
-from dataworth.models import Embedder, embed, image_embedder, text_embedder
 from dataworth.models.cache import default_folder
-from dataworth.models.embed import Model
+from dataworth.models.embed import Embedder, Model, embed, image_embedder, text_embedder
 
 __all__ = ["embed_images", "embed_texts"]
 

@@ -15,8 +15,7 @@ from dataworth.data.columns import images_of, is_text, labels_of, names_of, numb
 from dataworth.data.images import encoded, labelled_folder
 from dataworth.data.tables import OpenTable, open_table, quoted
 from dataworth.errors import DataError, InputError
-from dataworth.models import IMAGE_MODELS, TEXT_MODELS
-from dataworth.models.embed import Model
+from dataworth.models.embed import IMAGE_MODELS, TEXT_MODELS, Model
 from dataworth.records.points import Item, Points
 from dataworth.valuation.embedding import embed_images, embed_texts
 
