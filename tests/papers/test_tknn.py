@@ -60,6 +60,8 @@ def test_noisy_features_are_found_and_set_beside_the_quoted_methods(data: Path) 
     found = table(EXPERIMENTS["tknn-table10"].run(data, datasets=["2dplanes"], seeds=5))
     assert column(found, "TKNN")[0] == pytest.approx(0.708, abs=0.03)
     assert column(found, "KNN soft")[0] == pytest.approx(0.73, abs=0.03)
+    assert column(found, "TKNN, noise as told")[0] == pytest.approx(0.584, abs=0.03)
+    assert column(found, "KNN soft, noise as told")[0] == pytest.approx(0.611, abs=0.04)
     assert column(found, "Data Banzhaf published").tolist() == [0.656]
     assert "quoted, not run" in found.note
 
