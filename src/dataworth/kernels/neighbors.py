@@ -1,0 +1,669 @@
+"""Who is near whom: distances tile by tile, never an n_validation x n_train matrix of floats.
+
+The spine of every job is link, count, add. This module links and counts: for a tile of validation points
+and training rows it decides which pairs are within the radius and packs the answers into bits, eight
+validation points to a byte. Counts of tiles, parts and machines merge by adding integers.
+
+A link is a pure function of one row and one point. Pairs are screened by a float32 matrix product with a
+proved error bound; what falls inside the bound is decided by :func:`pair_distance`, in float64, in a fixed
+order of summation. So no tile, thread, part or other row ever changes a decision.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+from functools import cached_property
+from typing import Any, Literal, TypeAlias
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
+from dataworth.errors import DataError
+from dataworth.kernels.team import Tick, blocks, run
+
+__all__ = [
+    "METRICS",
+    "DType",
+    "Judges",
+    "LinkBits",
+    "Metric",
+    "Rows",
+    "check_directions",
+    "link",
+    "link_jobs",
+    "nearest_first",
+    "pair_distance",
+    "pairwise",
+    "prepare",
+    "radius_limit",
+    "product_jobs",
+    "products",
+    "settle_ties",
+]
+
+Metric: TypeAlias = Literal["cosine", "euclidean"]
+DType: TypeAlias = Literal["float32", "float64"]
+METRICS: tuple[Metric, ...] = ("cosine", "euclidean")
+
+# A tile of float32 products fills about half of a core's second-level cache.
+_TILE = 256 * 1024
+_POINTS = 256
+
+
+@dataclass(frozen=True, eq=False)
+class Rows:
+    """Training rows or validation points, made ready for tiles.
+
+    Rows of a class lie together (``starts``), so that the rows that share a validation point's label are one
+    slice; within a class they keep their order.
+
+    Args:
+        x: Unit rows (cosine) or rows minus the public centre (euclidean), class by class, ``(n, d)``.
+        half: Half the squared length of each row of ``x`` for euclidean, zeros for cosine, ``(n,)``.
+        energy: Half the squared length of each row of ``x``; scales the rounding bound, ``(n,)``.
+        source: The rows as they were given, ``(n, d)``; what exact decisions look at.
+        norm: float64 length of each row of ``source`` (cosine), ``(n,)``.
+        order: Position in ``source`` of each row of ``x``, ``(n,)``.
+        starts: Class ``c`` is ``x[starts[c]:starts[c + 1]]``; the last slice holds labels that are no class.
+        codes: Class of each row of ``x``, ``(n,)``; ``len(starts) - 2`` for a label that is no class.
+        metric: The metric they were made ready for.
+    """
+
+    x: NDArray[Any]
+    half: NDArray[Any]
+    energy: NDArray[Any]
+    source: NDArray[Any]
+    norm: NDArray[np.float64]
+    order: NDArray[np.int64]
+    starts: NDArray[np.int64]
+    codes: NDArray[np.int64]
+    metric: Metric
+
+    def __len__(self) -> int:
+        return int(self.x.shape[0])
+
+    @property
+    def rounding(self) -> float:
+        """Relative bound on the error of a screened product, against the sum of the two energies.
+
+        A dot product of length d in any order of summation is off by at most ``d u / (1 - d u)`` times the
+        product of lengths, which is at most the sum of energies; storing rows, halves and thresholds in the
+        tile's type adds a few ``u`` more, and float64 screening must also cover :func:`pair_distance`.
+        """
+        u = float(np.finfo(self.x.dtype).eps) / 2
+        d = self.x.shape[1]
+        return (2.0 if self.x.dtype == np.float64 else 1.1) * (d + 8) * u
+
+    @cached_property
+    def slack(self) -> NDArray[np.float64]:
+        """Each row's share of the bound on the error of a screened product; a point's share comes on top."""
+        return np.asarray(self.rounding * self.energy)
+
+    def unsort(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Values of the sorted rows, in the order the rows were given."""
+        out = np.empty_like(values)
+        out[self.order] = values
+        return out
+
+    @property
+    def underflow(self) -> float:
+        """Absolute bound on what products of very small numbers can lose."""
+        return 4.0 * self.x.shape[1] * float(np.finfo(self.x.dtype).tiny)
+
+
+def prepare(
+    x: NDArray[Any],
+    codes: NDArray[np.int64],
+    n_classes: int,
+    metric: Metric,
+    *,
+    centre: NDArray[np.float64] | None = None,
+    dtype: DType = "float32",
+    threads: int = 1,
+) -> Rows:
+    """Sort rows by class and make the one copy that matrix products read.
+
+    Args:
+        x: Rows as given, float32 or float64, ``(n, d)``, finite.
+        codes: Class of each row, ``0 .. n_classes - 1``, or -1 for a label that is no class, ``(n,)``.
+        n_classes: How many classes there are.
+        metric: ``"cosine"`` or ``"euclidean"``.
+        centre: For euclidean, a public point (the validation mean) to subtract, so that float32 spends its
+            digits on differences; no decision depends on it.
+        dtype: The type of the copy, and so of the screening products.
+        threads: How many threads make the copy.
+
+    Raises:
+        DataError: A zero row under cosine (there is no direction), or numbers too large or small for ``dtype``.
+    """
+    group = np.where(codes < 0, n_classes, codes)
+    order = np.argsort(group, kind="stable")
+    sizes = np.bincount(group, minlength=n_classes + 1)
+    starts = np.concatenate([[0], np.cumsum(sizes)])
+    n, d = x.shape
+    ready = np.empty((n, d), dtype=dtype)
+    norm = np.ones(n)
+    energy = np.empty(n)
+    middle = np.zeros(d) if centre is None else np.ascontiguousarray(centre, dtype=np.float64)
+    parts = blocks(n, max(1, 4_000_000 // d))
+
+    def part(_: int, number: int) -> None:
+        start, stop = parts[number]
+        if metric == "cosine":
+            _fill_unit(x, order[start:stop], ready[start:stop], norm, energy[start:stop])
+        else:
+            _fill_centred(x, order[start:stop], middle, ready[start:stop], energy[start:stop])
+
+    run(part, len(parts), threads)
+    if metric == "cosine":
+        check_directions(norm)
+    # Squares must fit twice over; a float64 row beyond this is out of reach of float64 distances too.
+    if not (energy < float(np.finfo(dtype).max) / 8).all():
+        raise DataError(
+            f"features are too large for {dtype} distances (squares overflow); rescale them"
+            + (", or use dtype='float64'" if dtype == "float32" else "")
+        )
+    half = np.zeros(n, dtype=dtype) if metric == "cosine" else energy.astype(dtype)
+    return Rows(ready, half, energy, x, norm, order, starts, group[order], metric)
+
+
+def check_directions(norm: NDArray[np.float64]) -> None:
+    """Refuse rows whose length leaves cosine similarity undefined or out of float64's reach.
+
+    Args:
+        norm: Lengths of the rows, ``(n,)``.
+
+    Raises:
+        DataError: With the number of such rows.
+    """
+    zero = int((norm == 0).sum())
+    if zero:
+        raise DataError(
+            f"{zero} of {norm.size} rows are zero vectors, which have no direction for the cosine metric; "
+            "drop them, or use metric='euclidean'"
+        )
+    odd = int((~np.isfinite(norm) | (norm < 1e-140) | (norm > 1e140)).sum())
+    if odd:
+        raise DataError(f"{odd} of {norm.size} rows are too long or too short for cosine similarity; rescale the features")
+
+
+def radius_limit(radius: float) -> float:
+    """The largest distance that counts as inside: the radius and a hair, so that duplicates are inside radius 0."""
+    return radius + 1e-9 * (1.0 + radius)
+
+
+@njit(nogil=True, cache=True)
+def _dot(a, b):  # type: ignore[no-untyped-def]
+    """Float64 dot product in eight fixed lanes: the same bits on every machine and for every neighbour."""
+    n = a.shape[0]
+    s0 = s1 = s2 = s3 = s4 = s5 = s6 = s7 = 0.0
+    m = n - n % 8
+    for i in range(0, m, 8):
+        s0 += np.float64(a[i]) * np.float64(b[i])
+        s1 += np.float64(a[i + 1]) * np.float64(b[i + 1])
+        s2 += np.float64(a[i + 2]) * np.float64(b[i + 2])
+        s3 += np.float64(a[i + 3]) * np.float64(b[i + 3])
+        s4 += np.float64(a[i + 4]) * np.float64(b[i + 4])
+        s5 += np.float64(a[i + 5]) * np.float64(b[i + 5])
+        s6 += np.float64(a[i + 6]) * np.float64(b[i + 6])
+        s7 += np.float64(a[i + 7]) * np.float64(b[i + 7])
+    for i in range(m, n):
+        s0 += np.float64(a[i]) * np.float64(b[i])
+    return ((s0 + s1) + (s2 + s3)) + ((s4 + s5) + (s6 + s7))
+
+
+@njit(nogil=True, cache=True)
+def _squared_gap(a, b):  # type: ignore[no-untyped-def]
+    """Float64 sum of squared differences in four fixed lanes."""
+    n = a.shape[0]
+    s0 = s1 = s2 = s3 = 0.0
+    m = n - n % 4
+    for i in range(0, m, 4):
+        d0 = np.float64(a[i]) - np.float64(b[i])
+        d1 = np.float64(a[i + 1]) - np.float64(b[i + 1])
+        d2 = np.float64(a[i + 2]) - np.float64(b[i + 2])
+        d3 = np.float64(a[i + 3]) - np.float64(b[i + 3])
+        s0 += d0 * d0
+        s1 += d1 * d1
+        s2 += d2 * d2
+        s3 += d3 * d3
+    for i in range(m, n):
+        d0 = np.float64(a[i]) - np.float64(b[i])
+        s0 += d0 * d0
+    return (s0 + s1) + (s2 + s3)
+
+
+@njit(nogil=True, cache=True)
+def _distance(a, b, norm_a, norm_b, cosine):  # type: ignore[no-untyped-def]
+    if cosine:
+        return 1.0 - _dot(a, b) / (norm_a * norm_b)
+    return np.sqrt(_squared_gap(a, b))
+
+
+def pair_distance(a: NDArray[Any], b: NDArray[Any], metric: Metric) -> float:
+    """The distance of one row and one point, in float64, in a fixed order of summation.
+
+    This is the function that decides every close call, so a decision never depends on other rows.
+
+    Args:
+        a: A row as given, ``(d,)``.
+        b: A point as given, ``(d,)``.
+        metric: ``"cosine"`` (1 - cosine similarity) or ``"euclidean"``.
+
+    Example:
+        >>> import numpy as np
+        >>> pair_distance(np.array([3.0, 0.0]), np.array([0.0, 4.0]), "euclidean")
+        5.0
+    """
+    if metric == "cosine":
+        return float(_distance(a, b, np.sqrt(_dot(a, a)), np.sqrt(_dot(b, b)), True))
+    return float(_distance(a, b, 1.0, 1.0, False))
+
+
+@njit(nogil=True, cache=True)
+def _fill_unit(source, order, ready, norm, energy):  # type: ignore[no-untyped-def]
+    for r in range(order.shape[0]):
+        row = source[order[r]]
+        length = np.sqrt(_dot(row, row))
+        norm[order[r]] = length
+        energy[r] = 0.5
+        scale = 1.0 / length if length > 0 else 0.0
+        for j in range(row.shape[0]):
+            ready[r, j] = np.float64(row[j]) * scale
+
+
+@njit(nogil=True, cache=True)
+def _fill_centred(source, order, centre, ready, energy):  # type: ignore[no-untyped-def]
+    for r in range(order.shape[0]):
+        row = source[order[r]]
+        for j in range(row.shape[0]):
+            ready[r, j] = np.float64(row[j]) - centre[j]
+        energy[r] = 0.5 * _dot(ready[r], ready[r])
+
+
+@dataclass(frozen=True, eq=False)
+class Judges:
+    """Validation points, in their own order, made ready to meet the rows of a :class:`Rows`.
+
+    Args:
+        x: Unit points or points minus the centre, ``(n_validation, d)``, in the type of the rows.
+        slack: Each point's share of the bound on the error of a screened product, ``(n_validation,)``.
+        source: The points as given.
+        norm: float64 length of each point (cosine).
+        same_from: Where the rows of the point's label begin, ``(n_validation,)``.
+        same_to: Where they end.
+    """
+
+    x: NDArray[Any]
+    slack: NDArray[np.float64]
+    energy: NDArray[np.float64]
+    source: NDArray[Any]
+    norm: NDArray[np.float64]
+    same_from: NDArray[np.int64]
+    same_to: NDArray[np.int64]
+
+    def __len__(self) -> int:
+        return int(self.x.shape[0])
+
+    @classmethod
+    def ready(
+        cls, rows: Rows, points: NDArray[Any], codes: NDArray[np.int64], centre: NDArray[np.float64] | None
+    ) -> Judges:
+        """Bring points into the space of the rows.
+
+        Args:
+            rows: From :func:`prepare`.
+            points: As given, ``(n_validation, d)``.
+            codes: Class of each point, ``(n_validation,)``.
+            centre: The centre that ``rows`` were prepared with.
+        """
+        dtype: DType = "float64" if rows.x.dtype == np.float64 else "float32"
+        own = prepare(points, np.zeros(len(points), dtype=np.int64), 1, rows.metric, centre=centre, dtype=dtype)
+        slack = own.rounding * own.energy + own.underflow
+        return cls(own.x, slack, own.energy, points, own.norm, rows.starts[codes], rows.starts[codes + 1])
+
+    def take(self, start: int, stop: int) -> Judges:
+        """Some of the points."""
+        return Judges(*(getattr(self, field.name)[start:stop] for field in fields(self)))
+
+    def thresholds(self, rows: Rows, radius: float) -> tuple[NDArray[Any], NDArray[Any]]:
+        """Products at or above the first are surely inside, below the second surely outside."""
+        limit = radius_limit(radius)
+        # cosine: product >= 1 - limit. euclidean: product - half >= (|v|^2 - limit^2) / 2.
+        at = np.full(len(self.x), 1.0 - limit) if rows.metric == "cosine" else self.energy - 0.5 * limit**2
+        slack = self.slack + rows.rounding * 0.5 * limit**2
+        up, down = np.asarray(np.inf, rows.x.dtype), np.asarray(-np.inf, rows.x.dtype)
+        return (
+            np.nextafter((at + slack).astype(rows.x.dtype), up),
+            np.nextafter((at - slack).astype(rows.x.dtype), down),
+        )
+
+
+# -- links within a radius -------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, eq=False)
+class LinkBits:
+    """Which rows are within the radius of which validation points, as bits, and how many of each label.
+
+    Args:
+        bits: ``(ceil(n_validation / 8), n_train)`` uint8 in the order of ``rows.x``: bit ``z % 8`` of
+            ``bits[z // 8, i]`` says whether row ``i`` is a neighbour of point ``z``.
+        n_same: How many neighbours share each point's label, int64 ``(n_validation,)``.
+        n_other: How many do not, int64 ``(n_validation,)``.
+        near: How many pairs were too close to call in the screening type and were decided in float64.
+    """
+
+    bits: NDArray[np.uint8]
+    n_same: NDArray[np.int64]
+    n_other: NDArray[np.int64]
+    near: int
+
+    def mask(self) -> NDArray[np.bool_]:
+        """The links as a boolean ``(n_validation, n_train)`` matrix; for looking at small cases."""
+        bits = np.unpackbits(self.bits, axis=0, bitorder="little")
+        return bits[: self.n_same.shape[0]].astype(np.bool_)
+
+    @staticmethod
+    def counts(parts: Sequence[LinkBits]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """The counts over several parts of the rows: integers, so any order gives the same."""
+        return sum_counts([part.n_same for part in parts]), sum_counts([part.n_other for part in parts])
+
+
+def sum_counts(counts: Sequence[NDArray[np.int64]]) -> NDArray[np.int64]:
+    """The sum of integer counts, one array a part."""
+    return np.sum(np.stack(list(counts)), axis=0, dtype=np.int64)
+
+
+def link(
+    rows: Rows,
+    judges: Judges,
+    radius: float,
+    *,
+    threads: int = 1,
+    tick: Tick | None = None,
+) -> LinkBits:
+    """Link every training row with every validation point within the radius, and count.
+
+    Args:
+        rows: Training rows from :func:`prepare`.
+        judges: Validation points from :meth:`Judges.ready`.
+        radius: In the metric's unit; inside means ``<=``.
+        threads: How many threads share the tiles.
+        tick: Called after each tile with 1; there are :func:`link_jobs` of them.
+
+    Returns:
+        Bits and counts: exact, and the same for any number of threads and any tiling.
+    """
+    n, m = len(rows), len(judges)
+    tiles = _tiles(n, m)
+    bits = np.zeros((-(-m // 8), n), dtype=np.uint8)
+    tally = np.zeros((threads, 3, m), dtype=np.int64)  # links, same-label links, close calls
+    sure_at, maybe_at = judges.thresholds(rows, radius)
+    sure_lift = (rows.half + rows.slack).astype(rows.x.dtype)
+    maybe_lift = (rows.half - rows.slack).astype(rows.x.dtype)
+    limit = radius_limit(radius)
+    scratch = [np.empty(min(m, _POINTS) * _tile_rows(m), dtype=rows.x.dtype) for _ in range(threads)]
+    marks = [np.empty(_tile_rows(m), dtype=np.uint8) for _ in range(threads)]
+
+    def tile(worker: int, number: int) -> None:
+        z0, z1, i0, i1 = tiles[number]
+        products = scratch[worker][: (z1 - z0) * (i1 - i0)].reshape(z1 - z0, i1 - i0)
+        np.dot(judges.x[z0:z1], rows.x[i0:i1].T, out=products)
+        _link_tile(
+            products, sure_lift[i0:i1], maybe_lift[i0:i1], sure_at[z0:z1], maybe_at[z0:z1],
+            judges.same_from[z0:z1] - i0, judges.same_to[z0:z1] - i0,
+            rows.source, rows.norm, rows.order[i0:i1], judges.source[z0:z1], judges.norm[z0:z1],
+            limit, rows.metric == "cosine", bits[z0 // 8 : -(-z1 // 8), i0:i1], marks[worker],
+            tally[worker, :, z0:z1],
+        )  # fmt: skip
+
+    run(tile, len(tiles), threads, tick)
+    links, same, near = tally.sum(axis=0)
+    return LinkBits(bits, same, links - same, int(near.sum()))
+
+
+def link_jobs(n_train: int, n_validation: int) -> int:
+    """How many times :func:`link` ticks."""
+    return len(_tiles(n_train, n_validation))
+
+
+def _tile_rows(n_validation: int) -> int:
+    return max(1024, _TILE // min(n_validation, _POINTS))
+
+
+def _tiles(n_train: int, n_validation: int) -> list[tuple[int, int, int, int]]:
+    """Tiles of points and rows; point ranges start at multiples of 8, so tiles share no byte of bits."""
+    return [
+        (z0, z1, i0, i1)
+        for z0, z1 in blocks(n_validation, _POINTS)
+        for i0, i1 in blocks(n_train, _tile_rows(n_validation))
+    ]
+
+
+@njit(nogil=True, cache=True)
+def _link_tile(  # type: ignore[no-untyped-def]
+    products, sure_lift, maybe_lift, sure_at, maybe_at, same_from, same_to,
+    source, norm, order, points, point_norm, limit, cosine, bits, mark, tally,
+):  # fmt: skip
+    n_points, n = products.shape
+    mark = mark[:n]
+    for z in range(n_points):
+        g = products[z]
+        sure = sure_at[z]
+        maybe = maybe_at[z]
+        for i in range(n):
+            mark[i] = np.uint8(g[i] - sure_lift[i] >= sure)
+        inside = np.uint32(0)
+        for i in range(n):
+            inside += np.uint32(mark[i])
+        possible = np.uint32(0)
+        for i in range(n):
+            possible += np.uint32(g[i] - maybe_lift[i] >= maybe)
+        if possible > inside:
+            for i in range(n):
+                if mark[i] == 0 and g[i] - maybe_lift[i] >= maybe:
+                    j = order[i]
+                    if _distance(source[j], points[z], norm[j], point_norm[z], cosine) <= limit:
+                        mark[i] = 1
+                        inside += np.uint32(1)
+                    tally[2, z] += 1
+        tally[0, z] += inside
+        a = min(max(same_from[z], 0), n)
+        b = min(max(same_to[z], a), n)
+        same = np.uint32(0)
+        for i in range(b - a):
+            same += np.uint32(mark[a:b][i])
+        tally[1, z] += same
+        byte = bits[z >> 3]
+        shift = np.uint8(z & 7)
+        for i in range(n):
+            byte[i] |= mark[i] << shift
+
+
+# -- rows ranked by distance -----------------------------------------------------------------------
+
+
+def products(rows: Rows, judges: Judges, *, threads: int = 1, tick: Tick | None = None) -> NDArray[Any]:
+    """Screened gaps of every row to some validation points: what orders rows by distance.
+
+    A gap is minus the cosine similarity, or half the squared distance less what only the point decides.
+
+    Args:
+        rows: Training rows.
+        judges: A panel of validation points, few enough that ``n_train`` numbers for each fit in memory.
+        threads: How many threads share the tiles.
+        tick: Called after each tile with 1; there are :func:`product_jobs` of them.
+
+    Returns:
+        ``(len(judges), n_train)`` in the type of ``rows.x``, in the order of ``rows.x``.
+    """
+    gaps = np.empty((len(judges), len(rows)), dtype=rows.x.dtype)
+    tiles = _tiles(len(rows), len(judges))
+
+    def tile(_: int, number: int) -> None:
+        z0, z1, i0, i1 = tiles[number]
+        part = gaps[z0:z1, i0:i1]
+        np.matmul(judges.x[z0:z1], rows.x[i0:i1].T, out=part)
+        np.subtract(rows.half[i0:i1], part, out=part)
+
+    run(tile, len(tiles), threads, tick)
+    return gaps
+
+
+def product_jobs(n_train: int, n_points: int) -> int:
+    """How many times :func:`products` ticks."""
+    return len(_tiles(n_train, n_points))
+
+
+@njit(nogil=True, cache=True)
+def settle_ties(  # type: ignore[no-untyped-def]
+    gaps, nearest, order, slack, point_slack, source, norm, point, point_norm, cosine, pick
+):  # fmt: skip
+    """Put the nearest rows in their exact order, by editing the gaps of rows too close to call.
+
+    Rows whose gaps differ by less than the rounding bound are ordered by their float64 distance, then by
+    their place in the data; their gaps are dealt out again in that order (equal distances get equal gaps).
+
+    Args:
+        gaps: Gaps of all rows to one point, ``(n,)``; edited in place.
+        nearest: How many of the nearest rows to settle; ``n`` settles all.
+        order: Place of each row in ``source``.
+        slack: Each row's share of the rounding bound.
+        point_slack: The point's share.
+        source: Rows as given.
+        norm: Lengths of the rows as given.
+        point: The point as given.
+        point_norm: Its length.
+        cosine: Whether the metric is cosine.
+        pick: Scratch, uint32 ``(n,)``.
+    """
+    n = gaps.shape[0]
+    real = gaps.dtype.type
+    if nearest < n:
+        cutoff = _smallest(gaps, nearest, pick)
+        m = _pick_up_to(gaps, cutoff, pick)
+        worst = 0.0
+        for j in range(m):
+            worst = max(worst, slack[pick[j]])
+        m = _pick_up_to(gaps, real(np.float64(cutoff) + 2.0 * (worst + point_slack)), pick)
+    else:
+        m = n
+        for i in range(n):
+            pick[i] = i
+    worst = 0.0
+    for j in range(m):
+        worst = max(worst, slack[pick[j]])
+    band = 2.0 * (worst + point_slack)
+    rows = pick[:m].copy()
+    found = np.empty(m, gaps.dtype)
+    for j in range(m):
+        found[j] = gaps[rows[j]]
+    by = np.argsort(found)
+    rows = rows[by]
+    found = found[by]
+    last = found[0]
+    start = 0
+    while start < m:
+        stop = start + 1
+        while stop < m and np.float64(found[stop]) - np.float64(found[stop - 1]) <= band:
+            stop += 1
+        exact = np.zeros(stop - start)
+        run = rows[start:stop]
+        if stop - start > 1:
+            run = run[np.argsort(order[run])]
+            for j in range(stop - start):
+                i = order[run[j]]
+                exact[j] = _distance(source[i], point, norm[i], point_norm, cosine)
+            by = np.argsort(exact, kind="mergesort")
+            run = run[by]
+            exact = exact[by]
+        for j in range(stop - start):
+            gap = found[start + j]
+            if start + j > 0:
+                if j > 0 and exact[j] == exact[j - 1]:
+                    gap = last
+                else:
+                    gap = max(gap, np.nextafter(last, real(np.inf)))
+            gaps[run[j]] = gap
+            last = gap
+        start = stop
+
+
+@njit(nogil=True, cache=True)
+def _smallest(values, count, pick):  # type: ignore[no-untyped-def]
+    """The count-th smallest value.
+
+    The values are laid in columns of 32; the count-th smallest of the columns' least is an upper bound, and
+    little more than ``count`` values lie below it.
+    """
+    n = values.shape[0]
+    width = (n + 31) // 32
+    if width <= count:
+        return np.partition(values, count - 1)[count - 1]
+    least = values[:width].copy()
+    for start in range(width, n, width):
+        strip = values[start : min(start + width, n)]
+        for j in range(strip.shape[0]):
+            least[j] = strip[j] if strip[j] < least[j] else least[j]
+    m = _pick_up_to(values, np.partition(least, count - 1)[count - 1], pick)
+    below = np.empty(m, values.dtype)
+    for j in range(m):
+        below[j] = values[pick[j]]
+    return np.partition(below, count - 1)[count - 1]
+
+
+@njit(nogil=True, cache=True)
+def _pick_up_to(values, bound, pick):  # type: ignore[no-untyped-def]
+    """Positions of all values up to the bound, in order; returns how many."""
+    m = 0
+    for start in range(0, values.shape[0], 32):
+        block = values[start : min(start + 32, values.shape[0])]
+        hit = False
+        for i in range(block.shape[0]):
+            hit |= block[i] <= bound
+        if hit:
+            for i in range(block.shape[0]):
+                if block[i] <= bound:
+                    pick[m] = start + i
+                    m += 1
+    return m
+
+
+def nearest_first(rows: NDArray[Any], point: NDArray[Any], metric: Metric) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    """Every row in order of distance to one point, all in float64; equal distances in the order given.
+
+    Args:
+        rows: As given, ``(n, d)``.
+        point: As given, ``(d,)``.
+        metric: ``"cosine"`` or ``"euclidean"``.
+
+    Returns:
+        Positions of the rows, nearest first, and their distances in that order, both ``(n,)``.
+
+    Example:
+        >>> import numpy as np
+        >>> nearest_first(np.array([[3.0], [1.0]]), np.array([0.0]), "euclidean")
+        (array([1, 0]), array([1., 3.]))
+    """
+    distance = _distances(rows, point, metric == "cosine")
+    order = np.argsort(distance, kind="stable")
+    return order, distance[order]
+
+
+@njit(nogil=True, cache=True)
+def _distances(rows, point, cosine):  # type: ignore[no-untyped-def]
+    out = np.empty(rows.shape[0])
+    point_norm = np.sqrt(_dot(point, point))
+    for i in range(rows.shape[0]):
+        row = rows[i]
+        norm = np.sqrt(_dot(row, row)) if cosine else 1.0
+        out[i] = _distance(row, point, norm, point_norm, cosine)
+    return out
+
+
+def pairwise(rows: NDArray[Any], metric: Metric) -> NDArray[np.float64]:
+    """Every distance between a few rows, float64 ``(n, n)``; for public sets small enough to hold it."""
+    return np.stack([_distances(rows, rows[i], metric == "cosine") for i in range(len(rows))])
