@@ -1,0 +1,64 @@
+"""The command line: parse, call one function, print or write. No arithmetic lives here.
+
+Exit codes: 0 done; 2 asked wrongly (one line on stderr says what would be right); 130 stopped by Ctrl-C;
+1 anything else, which is our fault or the machine's.
+"""
+
+from __future__ import annotations
+
+import sys
+import traceback
+import warnings
+from collections.abc import Sequence
+from typing import NoReturn, TextIO
+
+from dataworth.cli.app import app, debugging
+from dataworth.errors import DataworthWarning, InputError
+
+__all__ = ["main"]
+
+
+def main(arguments: Sequence[str] | None = None) -> NoReturn:
+    """Run the ``dataworth`` command and exit with its code.
+
+    Args:
+        arguments: What follows the command's name; taken from the process if not given.
+    """
+    with warnings.catch_warnings():
+        warnings.simplefilter("default", DataworthWarning)
+        warnings.showwarning = _show_warning
+        try:
+            app(args=arguments, prog_name="dataworth")
+        except KeyboardInterrupt:
+            sys.exit(130)
+        except InputError as error:
+            _fail(str(error), 2)
+        except OSError as error:
+            # A full disk or a folder that vanished is nobody's wrong question, but no bug of ours either.
+            _fail(f"the system refused: {error}", 1)
+        except Exception as error:
+            _fail(
+                f"this is our fault, not yours: {type(error).__name__}: {error}. "
+                "Run `dataworth --debug ...` or set DATAWORTH_DEBUG=1 to see where, and please report it.",
+                1,
+            )
+    sys.exit(0)
+
+
+def _fail(message: str, code: int) -> NoReturn:
+    if debugging.get():
+        traceback.print_exc()
+    print("dataworth:", " ".join(message.split()), file=sys.stderr)
+    sys.exit(code)
+
+
+def _show_warning(  # noqa: PLR0917 - the shape that warnings asks for
+    message: Warning | str,
+    category: type[Warning],
+    filename: str,
+    lineno: int,
+    file: TextIO | None = None,
+    line: str | None = None,
+) -> None:
+    """One plain line on stderr instead of a place in our source that tells the reader nothing."""
+    print("dataworth: warning:", " ".join(str(message).split()), file=sys.stderr)

@@ -1,0 +1,5 @@
+"""``python -m dataworth.cli``: the same as the ``dataworth`` command."""
+
+from dataworth.cli import main
+
+main()

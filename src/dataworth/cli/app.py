@@ -1,0 +1,57 @@
+"""The application: its commands and the options that come before any of them.
+
+Nothing heavy is imported here or at the top of a command's file, so that ``dataworth --help`` answers at once.
+"""
+
+from __future__ import annotations
+
+from contextvars import ContextVar
+from typing import Annotated
+
+import typer
+
+import dataworth
+from dataworth.cli.demo import demo
+from dataworth.cli.points import points
+from dataworth.cli.report import report
+from dataworth.cli.reproduce import reproduce
+
+__all__ = ["app", "debugging"]
+
+debugging: ContextVar[bool] = ContextVar("debugging", default=False)
+"""Whether a failure shows where in the code it happened."""
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(dataworth.__version__)
+        raise typer.Exit
+
+
+@app.callback()
+def before(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Print the version and stop.")
+    ] = False,
+    debug: Annotated[
+        bool, typer.Option("--debug", envvar="DATAWORTH_DEBUG", help="Show where in the code a failure happened.")
+    ] = False,
+) -> None:
+    """What each record, data provider or training image is worth to a model."""
+    debugging.set(debug)
+
+
+app.command(epilog="Example: dataworth demo --out demo")(demo)
+app.command(
+    epilog="Example: dataworth points train.parquet --validation val.parquet --label y --method threshold "
+    "--out values.parquet --report report.html"
+)(points)
+app.command(epilog="Example: dataworth report values.parquet --out report.html --title 'Sensor readings'")(report)
+app.command(epilog="Example: dataworth reproduce tknn-table3 --data data/ --out reproduced/")(reproduce)

@@ -1,0 +1,103 @@
+"""From options to a method record; an option that the method does not use is refused, never ignored."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from enum import StrEnum
+from typing import TYPE_CHECKING, Any
+
+from dataworth.errors import MethodError
+
+if TYPE_CHECKING:
+    from dataworth.kernels.neighbors import Metric
+    from dataworth.kernels.threshold import Beta
+    from dataworth.valuation.methods import PointMethod
+
+__all__ = ["Choice", "Method", "choose", "parse_semivalue"]
+
+
+class Method(StrEnum):
+    """The methods by the names they have on the command line."""
+
+    THRESHOLD = "threshold"
+    KNN = "knn"
+    WEIGHTED = "weighted"
+    REGRESSION = "regression"
+    VOTE = "vote"
+    PROXY = "proxy"
+
+
+@dataclass(frozen=True)
+class Choice:
+    """A method whose parameters are checked, but for a radius that may still be open.
+
+    Args:
+        record: The method's class.
+        given: The parameters that were given.
+        radius_is_open: Whether the method has a radius and none was given.
+    """
+
+    record: type[Any]
+    given: Mapping[str, Any]
+    radius_is_open: bool
+
+    @property
+    def metric(self) -> Metric:
+        """The metric given, or the method's own."""
+        metric: Metric = self.build(0.0 if self.radius_is_open else None).metric
+        return metric
+
+    def build(self, radius: float | None) -> PointMethod:
+        """The method's record; the radius is for a choice that left it open, None otherwise."""
+        method: PointMethod = self.record(**self.given, **({} if radius is None else {"radius": radius}))
+        return method
+
+
+def choose(method: Method, options: Mapping[str, object | None]) -> Choice:
+    """The method's class with the given options, checked.
+
+    Args:
+        method: Which method.
+        options: Every method option, by the name of the parameter it sets; None where it was not given.
+
+    Raises:
+        MethodError: An option that the method does not use (the message says which methods do), or a value
+            that it cannot take.
+    """
+    records = _records()
+    uses = {name: {field.name for field in fields(record)} for name, record in records.items()}
+    given = {name: value for name, value in options.items() if value is not None}
+    for name in given:
+        if name not in uses[method]:
+            users = ", ".join(user.value for user in Method if name in uses[user])
+            raise MethodError(f"--{name} is not used by --method {method.value}, but by {users}")
+    choice = Choice(records[method], given, radius_is_open="radius" in uses[method] and "radius" not in given)
+    choice.build(0.0 if choice.radius_is_open else None)  # wrong values are told before any file is read
+    return choice
+
+
+def parse_semivalue(text: str) -> str | Beta:
+    """``beta(4,1)`` becomes ``Beta(4, 1)``; anything else is a name for the method to judge.
+
+    Raises:
+        MethodError: Numbers that are not positive.
+    """
+    from dataworth.kernels.threshold import Beta
+
+    numbers = re.fullmatch(r"beta\(\s*(\d+\.?\d*)\s*,\s*(\d+\.?\d*)\s*\)", text, re.IGNORECASE)
+    return Beta(float(numbers[1]), float(numbers[2])) if numbers else text
+
+
+def _records() -> dict[Method, type[Any]]:
+    from dataworth.valuation import methods
+
+    return {
+        Method.THRESHOLD: methods.ThresholdKNNShapley,
+        Method.KNN: methods.KNNShapley,
+        Method.WEIGHTED: methods.WeightedKNNShapley,
+        Method.REGRESSION: methods.KNNRegressionShapley,
+        Method.VOTE: methods.ValidationVote,
+        Method.PROXY: methods.PublicProxy,
+    }

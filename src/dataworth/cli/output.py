@@ -1,0 +1,137 @@
+"""Where results go: checks before anything is computed, tables for people, JSON for machines."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Iterable, Mapping
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from dataworth.errors import InputError, MissingExtra
+
+if TYPE_CHECKING:
+    from dataworth.records import Table
+
+__all__ = ["check_drawing", "check_file", "check_report", "make_folder", "say", "show", "show_json", "write_text"]
+
+
+def check_file(path: Path | None, option: str, *endings: str) -> None:
+    """Refuse, before hours of work, a file that could not be written at the end.
+
+    Raises:
+        InputError: The name has another ending, is a folder's, or its folder is not there or not writable.
+    """
+    if path is None:
+        return
+    if path.suffix.lower() not in endings:
+        raise InputError(f"{option} writes a file that ends in {' or '.join(endings)}, not {str(path)!r}")
+    folder = path.parent
+    if path.is_dir():
+        raise InputError(f"{option} must name a file, but {str(path)!r} is a folder")
+    if not folder.is_dir():
+        raise InputError(f"the folder {str(folder)!r} for {option} does not exist; create it first")
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise InputError(f"the folder {str(folder)!r} for {option} is not writable")
+
+
+def check_report(path: Path | None, option: str) -> None:
+    """Refuse, before hours of work, a report that could not be written or drawn at the end.
+
+    Raises:
+        InputError: As :func:`check_file`.
+        MissingExtra: What draws reports is not installed.
+    """
+    check_file(path, option, ".html", ".htm")
+    if path is not None:
+        check_drawing()
+
+
+def check_drawing() -> None:
+    """Refuse before hours of work what only fails when the report is drawn.
+
+    Raises:
+        MissingExtra: What draws reports is not installed.
+    """
+    if any(find_spec(module) is None for module in ("jinja2", "altair", "vl_convert")):
+        raise MissingExtra("a report", "report")
+
+
+def make_folder(path: Path, option: str) -> Path:
+    """The folder, created with its parents if need be.
+
+    Raises:
+        InputError: It cannot be created or written to.
+    """
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"the folder {str(path)!r} for {option} cannot be created: {error.strerror}") from None
+    if not os.access(path, os.W_OK | os.X_OK):
+        raise InputError(f"the folder {str(path)!r} for {option} is not writable")
+    return path
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a file that appears whole or not at all."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        temporary.write_text(text, encoding="utf-8")
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def say(message: str) -> None:
+    """Tell whoever waits what is going on; on stderr, so that it never mixes with results."""
+    if sys.stderr.isatty():
+        print(message, file=sys.stderr)
+
+
+def show(lines: Iterable[str | Table]) -> None:
+    """Print lines and tables: drawn with rich on a terminal, plain text otherwise."""
+    from dataworth.records import Table
+
+    draw = _drawn if sys.stdout.isatty() else _plain
+    for line in lines:
+        if isinstance(line, Table):
+            draw(line)
+        else:
+            print(line)
+
+
+def show_json(answer: Mapping[str, Any]) -> None:
+    """Print one JSON object and nothing else."""
+    print(json.dumps(answer, allow_nan=False))
+
+
+def _plain(table: Table) -> None:
+    print(f"\n{table.to_text()}")
+
+
+def _drawn(table: Table) -> None:
+    from rich import box, console, text
+    from rich import table as rich_table
+
+    from dataworth.records.evidence import show_cell
+
+    drawn = rich_table.Table(
+        title=text.Text(table.title),
+        caption=text.Text(table.note),
+        box=box.SIMPLE,
+        title_justify="left",
+        caption_justify="left",
+    )
+    for name, cells in table.columns.items():
+        numbers = any(isinstance(cell, int | float) for cell in cells)
+        drawn.add_column(text.Text(name), justify="right" if numbers else "left")
+    for row in table.rows():
+        drawn.add_row(*(text.Text(_printable(show_cell(cell))) for cell in row))
+    console.Console().print(drawn)
+
+
+def _printable(cell: str) -> str:
+    """Ids come from a file: what would steer the terminal instead of being shown is made visible."""
+    return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in cell)

@@ -1,0 +1,159 @@
+"""From options to points: two sources read alike, and what is known about the rows of the first."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from dataworth.errors import DataError, InputError
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from dataworth.data.tables import OpenTable
+    from dataworth.records import Points
+
+__all__ = ["Embed", "Pair", "parse_classes", "read_pair", "split_names"]
+
+
+class Embed(StrEnum):
+    """The models that turn texts or pictures into features."""
+
+    MINILM = "minilm"
+    EFFICIENTNET_LITE0 = "efficientnet-lite0"
+
+
+@dataclass(frozen=True, eq=False)
+class Pair:
+    """What was read.
+
+    Args:
+        train: The rows to value.
+        validation: The rows that judge.
+        bad: Which train rows are known to be bad, bool, shape ``(n,)``, if a column says so.
+    """
+
+    train: Points
+    validation: Points
+    bad: NDArray[np.bool_] | None
+
+
+def read_pair(
+    train: Path,
+    validation: Path,
+    *,
+    label: str | None,
+    id: str | None,
+    owner: str | None,
+    features: Sequence[str] | None,
+    bad: str | None,
+    embed: Embed | None,
+) -> Pair:
+    """Read the rows to value and the rows that judge.
+
+    The ``id`` and ``owner`` columns may be missing from the validation rows; the ``bad`` column too. Where
+    they are there, they are no features.
+
+    Raises:
+        DataError: A source or column that cannot be used.
+        InputError: Options that do not go together.
+    """
+    import dataworth as dw
+
+    parts: dict[str, Any] = {"label": label, "embed": embed and embed.value}
+    mask = None
+    if bad is not None:
+        table = _open(train, bad)
+        mask = _marks(table, bad)
+        if features is None:
+            features = [column for column in _features(table, label, id, owner) if column != bad]
+        elif bad in features:
+            raise InputError(
+                f"--bad names {bad!r}, which --features names too; what marks bad rows cannot be a feature"
+            )
+    points = dw.read_points(train, id=id, owner=owner, features=features, **parts)
+    there = _columns(validation)
+    judges = dw.read_points(
+        validation,
+        id=id if id in there else None,
+        owner=owner if owner in there else None,
+        features=features,
+        **parts,
+    )
+    return Pair(points, judges, mask)
+
+
+def split_names(given: Sequence[str] | None) -> list[str] | None:
+    """``a,b`` and repeated options as one list of names; None if nothing was given."""
+    if not given:
+        return None
+    return [name for part in given for name in _split(part)]
+
+
+def parse_classes(text: str, y: NDArray[Any]) -> list[str | int | bool]:
+    """The classes named in ``a,b,c``, of the type the labels have.
+
+    Raises:
+        InputError: A name that cannot be such a label.
+    """
+    names = _split(text)
+    try:
+        match y.dtype.kind:
+            case "i" | "u":
+                return [int(name) for name in names]
+            case "b":
+                return [{"true": True, "false": False}[name.lower()] for name in names]
+            case "f":
+                raise InputError("--classes is for labels that are classes; these are numbers with fractions")
+            case _:
+                return list(names)
+    except (ValueError, KeyError) as error:
+        if isinstance(error, InputError):
+            raise
+        raise InputError(f"--classes must name labels as they are in the data ({y.dtype}), not {text!r}") from None
+
+
+def _split(text: str) -> list[str]:
+    return [name.strip() for name in text.split(",") if name.strip()]
+
+
+def _open(source: Path, bad: str) -> OpenTable:
+    from dataworth.data.tables import open_table
+
+    if source.is_dir():
+        raise InputError(f"{str(source)!r} is a folder of images, which has no column {bad!r}; leave out --bad")
+    table = open_table(source)
+    if bad not in table.columns:
+        raise DataError(f"{table.name} has no column {bad!r} (--bad)")
+    return table
+
+
+def _columns(source: Path) -> tuple[str, ...]:
+    from dataworth.data.tables import open_table
+
+    return () if source.is_dir() else open_table(source).columns
+
+
+def _features(table: OpenTable, label: str | None, id: str | None, owner: str | None) -> list[str]:
+    """The columns that are features when nobody says which."""
+    usual = table.usual
+    if "features" in usual:
+        return [usual["features"]]
+    others = {label or usual.get("label"), id or usual.get("id"), owner or usual.get("owner")}
+    return [column for column in table.columns if column not in others]
+
+
+def _marks(table: OpenTable, bad: str) -> NDArray[np.bool_]:
+    """A column of true and false, or of 1 and 0, as a mask."""
+    import numpy as np
+
+    column = table.read([bad], ())[bad]
+    marks = column.to_numpy()
+    if column.null_count or marks.dtype.kind not in "biu" or not np.isin(marks, (0, 1)).all():
+        raise DataError(f"column {bad!r} (--bad) must hold true or false (or 1 or 0) in every row, not {column.type}")
+    mask: NDArray[np.bool_] = marks.astype(np.bool_)
+    return mask

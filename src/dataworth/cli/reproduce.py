@@ -1,0 +1,85 @@
+"""``dataworth reproduce``: the published experiments, with the published number beside ours."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from dataworth.cli.output import check_drawing, make_folder, show, write_text
+from dataworth.cli.reading import split_names
+from dataworth.errors import InputError
+
+if TYPE_CHECKING:
+    from dataworth.records import Exhibit, Table
+
+
+class Protocol(StrEnum):
+    """How data are prepared: as the authors did, or splitting first."""
+
+    PUBLISHED = "published"
+    LEAK_FREE = "leak-free"
+
+
+def reproduce(
+    *,
+    names: Annotated[
+        list[str] | None, typer.Argument(help="Experiments to run. Default: list what there is.", show_default=False)
+    ] = None,
+    data: Annotated[Path | None, typer.Option(metavar="DIR", help="Folder that holds the data sets.")] = None,
+    datasets: Annotated[
+        list[str] | None, typer.Option(metavar="A,B,...", help="Only these data sets. Default: all of the experiment.")
+    ] = None,
+    protocol: Annotated[
+        Protocol,
+        typer.Option(
+            metavar="NAME", help="published, as the authors did; or leak-free: split before balancing, several seeds."
+        ),
+    ] = Protocol.PUBLISHED,
+    seeds: Annotated[
+        int | None, typer.Option(min=1, metavar="N", help="How many seeds. Default: the protocol's.")
+    ] = None,
+    fetch: Annotated[bool, typer.Option("--fetch", help="Fetch tables that the folder lacks from OpenML.")] = False,
+    out: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Folder for a CSV a table and report.html; created if need be.")
+    ] = None,
+) -> None:
+    """Run published experiments again and set the published numbers beside ours."""
+    from dataworth.papers.tknn import EXPERIMENTS
+
+    if not names:
+        show([f"{name:<20} {experiment.title}" for name, experiment in EXPERIMENTS.items()])
+        return
+    unknown = [name for name in names if name not in EXPERIMENTS]
+    if unknown:
+        raise InputError(f"there is no experiment {', '.join(map(repr, unknown))}; there are {', '.join(EXPERIMENTS)}")
+    if data is None:
+        raise InputError("experiments need data: give --data DIR, the folder that holds the data sets")
+    if not data.is_dir():
+        raise InputError(f"--data must name a folder, but {str(data)!r} is none")
+    if out is not None:
+        check_drawing()
+        make_folder(out, "--out")
+
+    results: list[Table | Exhibit] = []
+    for name in names:
+        experiment = EXPERIMENTS[name]
+        found = experiment.run(data, protocol=protocol.value, seeds=seeds, datasets=split_names(datasets), fetch=fetch)
+        show(_tables(found))
+        results += found
+        if out is not None:
+            for table in _tables(found):
+                write_text(out / f"{table.name}.csv", table.to_csv())
+    if out is not None:
+        import dataworth as dw
+
+        page = dw.write_report(results, out / "report.html", title="Published experiments, run again")
+        show(["", f"tables written to {out}, report to {page}"])
+
+
+def _tables(results: list[Table | Exhibit]) -> list[Table]:
+    from dataworth.records import Exhibit
+
+    return [result.table if isinstance(result, Exhibit) else result for result in results]

@@ -1,0 +1,95 @@
+"""``dataworth reproduce``: which experiments there are, and where their tables go."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.cli.conftest import Run
+
+import dataworth as dw
+from dataworth.papers import tknn
+
+TABLE = dw.Table("numbers", "Some numbers", {"set": ["here"], "ours": [0.51234], "published": [0.5]})
+PICTURE = dw.Exhibit(
+    "curve", "curve", dw.Table("steps", "Some steps", {"x": [0, 1], "y": [0, 1]}), "x", "y", alt="A line."
+)
+
+
+@dataclass
+class Stub:
+    """An experiment that remembers what it was asked."""
+
+    name: str = "small"
+    title: str = "A small experiment"
+    asked: dict[str, Any] = field(default_factory=dict)
+
+    def run(self, data: Path, **options: Any) -> list[dw.Table | dw.Exhibit]:
+        self.asked = {"data": data, **options}
+        return [TABLE, PICTURE]
+
+
+@pytest.fixture
+def stub(monkeypatch: pytest.MonkeyPatch) -> Stub:
+    experiment = Stub()
+    monkeypatch.setattr(tknn, "EXPERIMENTS", {"small": experiment})
+    return experiment
+
+
+def test_without_a_name_they_are_listed(run: Run) -> None:
+    done = run("reproduce")
+    assert (done.code, done.err) == (0, "")
+    for name, experiment in tknn.EXPERIMENTS.items():
+        assert name in done.out
+        assert experiment.title in done.out
+
+
+def test_the_experiment_is_asked_what_was_asked(run: Run, stub: Stub, tmp_path: Path) -> None:
+    options = ["--protocol", "leak-free", "--seeds", 3, "--datasets", "wind,pol", "--fetch"]
+    assert run("reproduce", "small", "--data", tmp_path, *options).code == 0
+    wanted = {"data": tmp_path, "protocol": "leak-free", "seeds": 3, "datasets": ["wind", "pol"], "fetch": True}
+    assert stub.asked == wanted
+
+
+def test_the_published_protocol_is_the_default(run: Run, stub: Stub, tmp_path: Path) -> None:
+    assert run("reproduce", "small", "--data", tmp_path).code == 0
+    wanted = {"data": tmp_path, "protocol": "published", "seeds": None, "datasets": None, "fetch": False}
+    assert stub.asked == wanted
+
+
+def test_tables_are_printed_and_written(run: Run, stub: Stub, tmp_path: Path) -> None:
+    out = tmp_path / "deep" / "out"
+    done = run("reproduce", "small", "--data", tmp_path, "--out", out)
+    assert done.code == 0
+    assert TABLE.to_text() in done.out
+    assert PICTURE.table.to_text() in done.out
+    assert (out / "numbers.csv").read_text(encoding="utf-8") == TABLE.to_csv()
+    assert (out / "steps.csv").read_text(encoding="utf-8") == PICTURE.table.to_csv()
+    assert "Some numbers" in (out / "report.html").read_text(encoding="utf-8")
+    assert {file.name for file in out.iterdir()} == {"numbers.csv", "steps.csv", "report.html"}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["large", "--data", "."], ["'large'", "small"]),
+        (["small"], ["--data"]),
+        (["small", "--data", "nowhere"], ["--data", "'nowhere'"]),
+    ],
+)
+def test_what_is_refused(run: Run, stub: Stub, arguments: list[str], words: list[str]) -> None:
+    done = run("reproduce", *arguments)
+    assert done.code == 2
+    assert stub.asked == {}
+    for word in words:
+        assert word in done.err
+
+
+def test_a_folder_that_cannot_be_made(run: Run, stub: Stub, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    done = run("reproduce", "small", "--data", tmp_path, "--out", tmp_path / "file" / "out")
+    assert done.code == 2
+    assert "cannot be created" in done.err
+    assert stub.asked == {}
