@@ -167,20 +167,26 @@ def _add_point(
     a, b = judges.same_from[z], judges.same_to[z]
     if a == b:
         return  # no row matches, so no row is worth anything to this point
-    settle_ties(
-        gaps, recheck, rows.order, rows.slack, judges.slack[z], rows.source, rows.norm,
-        judges.source[z], judges.norm[z], rows.metric == "cosine", own.place,
-    )  # fmt: skip
-    _rank_matches(gaps, a, b, rows.order, own.bucket, own.place, own.ends, own.key, own.who, own.behind)
+    settle_ties(gaps, recheck, rows, judges, z, own.place)
+    low, high = _where_most_lie(gaps[a:b])
+    _rank_matches(gaps, a, b, low, high, rows.order, own.bucket, own.place, own.ends, own.key, own.who, own.behind)
     _add_ranked(a, b, vote, sums, own.place, own.who, own.behind, own.tail)
 
 
+def _where_most_lie(gaps: NDArray[Any]) -> tuple[Any, Any]:
+    """A range that holds nearly all of the gaps, judged by a sample, so that a far outlier does not stretch it."""
+    sample = np.sort(gaps[:: max(1, gaps.size // 64)])
+    quarter, three_quarters = sample[sample.size // 4], sample[3 * sample.size // 4]
+    reach = 3 * (three_quarters - quarter)
+    return quarter - reach, three_quarters + reach
+
+
 @njit(nogil=True, cache=True)
-def _rank_matches(gaps, a, b, order, bucket, place, ends, key, who, behind):  # type: ignore[no-untyped-def]
+def _rank_matches(gaps, a, b, low, high, order, bucket, place, ends, key, who, behind):  # type: ignore[no-untyped-def]
     """Sort the matches a..b by distance (``who``) with their ranks (``behind``), and place every other row among them."""
     n = b - a
     matches = order[a:b]
-    top = _assign_buckets(gaps, gaps[a:b], bucket)
+    top = _assign_buckets(gaps, gaps[a:b], low, high, bucket)
     key = key[: n + 1]
     ends = ends[: U64(top) + U64(3)]
     _sort_matches(gaps[a:b], bucket[a:b], ends, key, who)
@@ -219,35 +225,28 @@ def _take(sums, place, tail):  # type: ignore[no-untyped-def]
 
 
 @njit(nogil=True, cache=True)
-def _assign_buckets(gaps, matches, bucket):  # type: ignore[no-untyped-def]
-    """Equal-width buckets over where most matches lie; returns the number of the last bucket.
-
-    The width comes from a sample's quartiles, so that a far outlier does not push all others into one bucket.
-    """
+def _assign_buckets(gaps, matches, low, high, bucket):  # type: ignore[no-untyped-def]
+    """Buckets of equal width over the matches from low to high, all else in the end ones; returns the last bucket."""
     real = gaps.dtype.type
     n = matches.shape[0]
-    low = matches[0]
-    high = matches[0]
+    least = matches[0]
+    most = matches[0]
     for i in range(n):
         v = matches[i]
-        low = v if v < low else low
-        high = v if v > high else high
-    sample = np.sort(matches[:: max(1, n // 64)])
-    quarter = sample[sample.shape[0] // 4]
-    three_quarters = sample[(3 * sample.shape[0]) // 4]
-    fence = real(3.0) * (three_quarters - quarter)
-    if fence > real(0.0):
-        low = max(low, quarter - fence)
-        high = min(high, three_quarters + fence)
+        least = v if v < least else least
+        most = v if v > most else most
+    if low < high:
+        least = max(least, low)
+        most = min(most, high)
     top = U32(_SPREAD * n)
-    wide = np.float64(high) - np.float64(low)
+    wide = np.float64(most) - np.float64(least)
     scale = real(0.0)
     if wide > np.float64(top) * 1e-30:
         scale = real(np.float64(top) / wide)
     limit = real(top)
     zero = real(0.0)
     for i in range(gaps.shape[0]):
-        at = (gaps[i] - low) * scale
+        at = (gaps[i] - least) * scale
         at = at if at > zero else zero
         at = at if at < limit else limit
         bucket[i] = U32(np.int32(at))
@@ -296,12 +295,24 @@ def _sort_matches(gaps, bucket, ends, key, who):  # type: ignore[no-untyped-def]
 
 @njit(nogil=True, cache=True)
 def _sort_full_buckets(ends, key, who):  # type: ignore[no-untyped-def]
+    """Shell sort of buckets too full for insertion sort, by distance and then by place."""
     for j in range(ends.shape[0] - 1):
-        first, last = ends[j], ends[j + 1]
-        if last - first > U32(32):
-            by = np.argsort(key[first:last], kind="mergesort")
-            key[first:last] = key[first:last][by]
-            who[first:last] = who[first:last][by]
+        first, size = ends[j], np.int64(ends[j + 1]) - np.int64(ends[j])
+        if size > 32:
+            keys = key[first : first + size]
+            places = who[first : first + size]
+            step = size
+            while step > 1:
+                step = max(1, step * 4 // 9)
+                for i in range(step, size):
+                    v, w = keys[i], places[i]
+                    p = i
+                    while p >= step and (keys[p - step] > v or (keys[p - step] == v and places[p - step] > w)):
+                        keys[p] = keys[p - step]
+                        places[p] = places[p - step]
+                        p -= step
+                    keys[p] = v
+                    places[p] = w
 
 
 @njit(nogil=True, cache=True)

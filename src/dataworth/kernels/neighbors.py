@@ -31,6 +31,7 @@ __all__ = [
     "Metric",
     "Rows",
     "check_directions",
+    "distances_to",
     "link",
     "link_jobs",
     "nearest_first",
@@ -257,9 +258,7 @@ def pair_distance(a: NDArray[Any], b: NDArray[Any], metric: Metric) -> float:
         >>> pair_distance(np.array([3.0, 0.0]), np.array([0.0, 4.0]), "euclidean")
         5.0
     """
-    if metric == "cosine":
-        return float(_distance(a, b, np.sqrt(_dot(a, a)), np.sqrt(_dot(b, b)), True))
-    return float(_distance(a, b, 1.0, 1.0, False))
+    return float(distances_to(np.asarray(a)[np.newaxis], np.asarray(b), metric)[0])
 
 
 @njit(nogil=True, cache=True)
@@ -518,101 +517,98 @@ def product_jobs(n_train: int, n_points: int) -> int:
     return len(_tiles(n_train, n_points))
 
 
-@njit(nogil=True, cache=True)
-def settle_ties(  # type: ignore[no-untyped-def]
-    gaps, nearest, order, slack, point_slack, source, norm, point, point_norm, cosine, pick
-):  # fmt: skip
+def settle_ties(gaps: NDArray[Any], nearest: int, rows: Rows, judges: Judges, z: int, pick: NDArray[np.uint32]) -> None:
     """Put the nearest rows in their exact order, by editing the gaps of rows too close to call.
 
-    Rows whose gaps differ by less than the rounding bound are ordered by their float64 distance, then by
-    their place in the data; their gaps are dealt out again in that order (equal distances get equal gaps).
+    Rows whose gaps differ by less than the rounding bound are ordered by :func:`pair_distance`, then by their
+    place in the data; their gaps are dealt out again in that order, and equal distances get equal gaps.
 
     Args:
-        gaps: Gaps of all rows to one point, ``(n,)``; edited in place.
+        gaps: Gaps of all rows to one point, from :func:`products`, ``(n,)``; edited in place.
         nearest: How many of the nearest rows to settle; ``n`` settles all.
-        order: Place of each row in ``source``.
-        slack: Each row's share of the rounding bound.
-        point_slack: The point's share.
-        source: Rows as given.
-        norm: Lengths of the rows as given.
-        point: The point as given.
-        point_norm: Its length.
-        cosine: Whether the metric is cosine.
-        pick: Scratch, uint32 ``(n,)``.
+        rows: The training rows.
+        judges: The validation points.
+        z: Which point the gaps are to.
+        pick: Scratch, ``(n,)``.
     """
-    n = gaps.shape[0]
-    real = gaps.dtype.type
-    if nearest < n:
-        cutoff = _smallest(gaps, nearest, pick)
-        m = _pick_up_to(gaps, cutoff, pick)
-        worst = 0.0
-        for j in range(m):
-            worst = max(worst, slack[pick[j]])
-        m = _pick_up_to(gaps, real(np.float64(cutoff) + 2.0 * (worst + point_slack)), pick)
+    found, near = _nearest_gaps(gaps, nearest, rows, float(judges.slack[z]), pick)
+    band = 2.0 * (float(rows.slack[near].max()) + float(judges.slack[z]))
+    close = np.diff(found.astype(np.float64)) <= band
+    if not close.any():
+        return
+    run = np.concatenate([[0], np.cumsum(~close)])  # rows of one run may stand in any order
+    doubtful = np.flatnonzero(np.append(close, False) | np.append(False, close))
+    members = near[doubtful]
+    place = rows.order[members]
+    exact = _distances_at(
+        rows.source, place, rows.norm, judges.source[z], judges.norm[z], rows.metric == "cosine"
+    )
+    settled = np.lexsort((place, exact, run[doubtful]))
+    near[doubtful] = members[settled]
+    distance = np.full(near.size, np.nan)  # rows that stand alone equal nothing
+    distance[doubtful] = exact[settled]
+    gaps[near] = _deal(found, distance, run)
+
+
+def _nearest_gaps(
+    gaps: NDArray[Any], nearest: int, rows: Rows, point_slack: float, pick: NDArray[np.uint32]
+) -> tuple[NDArray[Any], NDArray[np.int64]]:
+    """The smallest gaps in ascending order, and whose they are: ``nearest`` of them and all that may tie with those."""
+    if nearest >= gaps.size:
+        near = np.arange(gaps.size)
     else:
-        m = n
-        for i in range(n):
-            pick[i] = i
-    worst = 0.0
-    for j in range(m):
-        worst = max(worst, slack[pick[j]])
-    band = 2.0 * (worst + point_slack)
-    rows = pick[:m].copy()
-    found = np.empty(m, gaps.dtype)
-    for j in range(m):
-        found[j] = gaps[rows[j]]
-    by = np.argsort(found)
-    rows = rows[by]
-    found = found[by]
-    last = found[0]
-    start = 0
-    while start < m:
-        stop = start + 1
-        while stop < m and np.float64(found[stop]) - np.float64(found[stop - 1]) <= band:
-            stop += 1
-        exact = np.zeros(stop - start)
-        run = rows[start:stop]
-        if stop - start > 1:
-            run = run[np.argsort(order[run])]
-            for j in range(stop - start):
-                i = order[run[j]]
-                exact[j] = _distance(source[i], point, norm[i], point_norm, cosine)
-            by = np.argsort(exact, kind="mergesort")
-            run = run[by]
-            exact = exact[by]
-        for j in range(stop - start):
-            gap = found[start + j]
-            if start + j > 0:
-                if j > 0 and exact[j] == exact[j - 1]:
-                    gap = last
-                else:
-                    gap = max(gap, np.nextafter(last, real(np.inf)))
-            gaps[run[j]] = gap
-            last = gap
-        start = stop
+        near = _up_to(gaps, _count_bound(gaps, nearest), pick)
+        cutoff = np.partition(gaps[near], nearest - 1)[nearest - 1]
+        band = 2.0 * (float(rows.slack[near].max()) + point_slack)
+        near = _up_to(gaps, np.nextafter(gaps.dtype.type(cutoff + band), gaps.dtype.type(np.inf)), pick)
+    found = gaps[near]
+    by = np.argsort(found, kind="stable")
+    return found[by], near[by]
+
+
+def _count_bound(values: NDArray[Any], count: int) -> Any:
+    """A number that at least ``count`` values do not exceed, and not many more.
+
+    The values are laid in columns of 32; the count-th smallest of the columns' least is such a bound.
+    """
+    width = -(-values.size // 32)
+    least = values if width < count else _column_least(values, width)
+    return np.partition(least, count - 1)[count - 1]
+
+
+def _up_to(values: NDArray[Any], bound: Any, pick: NDArray[np.uint32]) -> NDArray[np.int64]:
+    return pick[: _pick_up_to(values, bound, pick)].astype(np.int64)
 
 
 @njit(nogil=True, cache=True)
-def _smallest(values, count, pick):  # type: ignore[no-untyped-def]
-    """The count-th smallest value.
-
-    The values are laid in columns of 32; the count-th smallest of the columns' least is an upper bound, and
-    little more than ``count`` values lie below it.
-    """
-    n = values.shape[0]
-    width = (n + 31) // 32
-    if width <= count:
-        return np.partition(values, count - 1)[count - 1]
+def _column_least(values, width):  # type: ignore[no-untyped-def]
     least = values[:width].copy()
-    for start in range(width, n, width):
-        strip = values[start : min(start + width, n)]
+    for start in range(width, values.shape[0], width):
+        strip = values[start : min(start + width, values.shape[0])]
         for j in range(strip.shape[0]):
             least[j] = strip[j] if strip[j] < least[j] else least[j]
-    m = _pick_up_to(values, np.partition(least, count - 1)[count - 1], pick)
-    below = np.empty(m, values.dtype)
-    for j in range(m):
-        below[j] = values[pick[j]]
-    return np.partition(below, count - 1)[count - 1]
+    return least
+
+
+@njit(nogil=True, cache=True)
+def _deal(found, distance, run):  # type: ignore[no-untyped-def]
+    """Ascending gaps for rows in their settled order: equal for equal distances in a run, else strictly rising."""
+    gaps = found.copy()
+    for j in range(1, gaps.shape[0]):
+        if run[j] == run[j - 1] and distance[j] == distance[j - 1]:
+            gaps[j] = gaps[j - 1]
+        elif gaps[j] <= gaps[j - 1]:
+            gaps[j] = np.nextafter(gaps[j - 1], gaps.dtype.type(np.inf))
+    return gaps
+
+
+@njit(nogil=True, cache=True)
+def _distances_at(source, place, norm, point, point_norm, cosine):  # type: ignore[no-untyped-def]
+    out = np.empty(place.shape[0])
+    for j in range(place.shape[0]):
+        i = place[j]
+        out[j] = _distance(source[i], point, norm[i], point_norm, cosine)
+    return out
 
 
 @njit(nogil=True, cache=True)
@@ -632,6 +628,22 @@ def _pick_up_to(values, bound, pick):  # type: ignore[no-untyped-def]
     return m
 
 
+def distances_to(rows: NDArray[Any], point: NDArray[Any], metric: Metric) -> NDArray[np.float64]:
+    """The :func:`pair_distance` of every row to one point, ``(n,)``."""
+    norm, point_norm = np.ones(len(rows)), 1.0
+    if metric == "cosine":
+        norm, point_norm = _lengths(rows), float(_lengths(point[np.newaxis])[0])
+    return np.asarray(_distances_at(rows, np.arange(len(rows)), norm, point, point_norm, metric == "cosine"))
+
+
+@njit(nogil=True, cache=True)
+def _lengths(rows):  # type: ignore[no-untyped-def]
+    out = np.empty(rows.shape[0])
+    for i in range(rows.shape[0]):
+        out[i] = np.sqrt(_dot(rows[i], rows[i]))
+    return out
+
+
 def nearest_first(rows: NDArray[Any], point: NDArray[Any], metric: Metric) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
     """Every row in order of distance to one point, all in float64; equal distances in the order given.
 
@@ -648,22 +660,11 @@ def nearest_first(rows: NDArray[Any], point: NDArray[Any], metric: Metric) -> tu
         >>> nearest_first(np.array([[3.0], [1.0]]), np.array([0.0]), "euclidean")
         (array([1, 0]), array([1., 3.]))
     """
-    distance = _distances(rows, point, metric == "cosine")
+    distance = distances_to(rows, point, metric)
     order = np.argsort(distance, kind="stable")
     return order, distance[order]
 
 
-@njit(nogil=True, cache=True)
-def _distances(rows, point, cosine):  # type: ignore[no-untyped-def]
-    out = np.empty(rows.shape[0])
-    point_norm = np.sqrt(_dot(point, point))
-    for i in range(rows.shape[0]):
-        row = rows[i]
-        norm = np.sqrt(_dot(row, row)) if cosine else 1.0
-        out[i] = _distance(row, point, norm, point_norm, cosine)
-    return out
-
-
 def pairwise(rows: NDArray[Any], metric: Metric) -> NDArray[np.float64]:
     """Every distance between a few rows, float64 ``(n, n)``; for public sets small enough to hold it."""
-    return np.stack([_distances(rows, rows[i], metric == "cosine") for i in range(len(rows))])
+    return np.stack([distances_to(rows, row, metric) for row in rows])
