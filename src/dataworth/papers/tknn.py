@@ -31,7 +31,7 @@ Key = TypeVar("Key")
 RADIUS = 0.5
 K = 5
 RUNS = 5
-TIMED_ROWS = (1_000, 3_000, 10_000, 30_000, 100_000)
+TIMED_ROWS = (1_000, 3_000, 10_000, 30_000, 100_000, 300_000, 1_000_000)
 TIMED_FEATURES = (10, 100)
 TIMED_VALIDATION = 100
 FOLLOWED_ROWS = 2_000
@@ -68,6 +68,8 @@ def _detection(
     }
     if task == "noisy":
         methods["KNN soft, K = 11"] = KNNShapley(k=11)
+    for method in methods.values():
+        _value(_gaussian(50, 2, seed=0), _gaussian(50, 2, seed=1), method)  # compile before anything is timed
     shelf = Shelf(setting, "table", "images", "texts")
     rows: list[dict[str, Cell]] = []
     for dataset in shelf:
@@ -298,9 +300,8 @@ def _run_time(experiment: Experiment, setting: Setting) -> list[Result]:
         for n in setting.bar(TIMED_ROWS, f"run time, {d} features"):
             seconds: dict[str, list[float]] = {name: [] for name in methods}
             for run in range(-1, runs):  # the first is not counted: it compiles and touches memory
-                train, validation = (
-                    _gaussian(size, d, seed=run + 1 + which * 1000) for which, size in enumerate((n, 100))
-                )
+                train = _gaussian(n, d, seed=1 + run)
+                validation = _gaussian(TIMED_VALIDATION, d, seed=1001 + run)
                 for name, method in methods.items():
                     begun = time.perf_counter()
                     _value(train, validation, method)
