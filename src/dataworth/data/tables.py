@@ -103,7 +103,7 @@ def _open_parquet(path: Path) -> OpenTable:
         columns = _without_index(file.schema_arrow.names)
 
     def read(wanted: Sequence[str], names: Collection[str]) -> pa.Table:
-        with _reading(path, "Parquet"), pq.ParquetFile(path) as file:
+        with _reading(path, "Parquet"), pq.ParquetFile(path, pre_buffer=False) as file:  # no second copy in memory
             return file.read(columns=list(wanted)).select(list(wanted))
 
     return OpenTable(repr(str(path)), columns, read, path.parent)

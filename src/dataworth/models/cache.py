@@ -40,11 +40,6 @@ class VectorCache:
 
     Raises:
         DataError: The folder cannot be used, or the file in it is no such cache.
-
-    Example:
-        >>> with VectorCache(folder) as cache:  # doctest: +SKIP
-        ...     cache.put({key: vector})
-        ...     cache.get([key])
     """
 
     def __init__(self, folder: Path) -> None:

@@ -55,8 +55,9 @@ def embed_texts(
     Example:
         >>> import dataworth as dw
         >>> x = dw.embed_texts(["a cat", "two dogs"], model=lambda texts: [[len(t), t.count("o")] for t in texts])
-        >>> x.round(2).tolist()
-        [[1.0, 0.0], [0.9900000095367432, 0.11999999731779099]]
+        >>> x.round(2)
+        array([[1.  , 0.  ],
+               [0.97, 0.24]], dtype=float32)
     """
     if isinstance(texts, (str, bytes)):
         raise InputError("embed_texts takes a list of texts, not one text; put it in a list")
