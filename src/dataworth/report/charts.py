@@ -1,0 +1,286 @@
+"""Pictures: figures in, one inline SVG out, drawn by Vega-Lite and coloured for light and dark pages."""
+
+from __future__ import annotations
+
+import html
+import io
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any, TypeGuard
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dataworth.errors import MissingExtra
+from dataworth.records import Exhibit, Table
+from dataworth.records.evidence import Cell
+from dataworth.report.text import clean
+
+__all__ = ["BARS_SHOWN", "PALETTE", "bin_values", "draw", "draw_bins", "figures_of"]
+
+# Each colour on a light page and on a dark one. Pictures are drawn in the light colours; the style sheet
+# swaps them on dark screens by matching the very codes, so a picture taken out of the page still works.
+PALETTE: Mapping[str, tuple[str, str]] = {
+    "ink": ("#1b2430", "#e6e9ed"),
+    "muted": ("#566070", "#a4adb9"),
+    "axis": ("#98a2ae", "#626d7b"),
+    "grid": ("#e4e7eb", "#333b45"),
+    "blue": ("#2563a8", "#7fb3e8"),
+    "red": ("#c0492b", "#f08f70"),
+    "green": ("#2b7a58", "#6ec5a0"),
+    "purple": ("#7650a0", "#bc9ee0"),
+    "ochre": ("#946c0b", "#dcb85c"),
+    "grey": ("#6c7683", "#a9b3be"),
+}
+
+BARS_SHOWN = 30
+_WIDTH = 400
+_SERIES = [PALETTE[name][0] for name in ("blue", "red", "green", "purple", "ochre")]
+_DASHES = [[1, 0], [7, 3], [2, 2], [9, 3, 2, 3]]
+_POINTS_SHOWN = 3_000
+
+
+def draw(exhibit: Exhibit) -> str:
+    """The picture of an exhibit of curves, bars or points, as an ``<svg>`` element for a page.
+
+    Bars beyond ``BARS_SHOWN`` are left out in the middle of the table; points are thinned evenly.
+    """
+    columns = exhibit.table.columns
+    x, y = columns[exhibit.x], columns[exhibit.y]
+    names = [""] * len(x) if exhibit.series is None else [clean(str(name)) for name in columns[exhibit.series]]
+    chart = {"curve": _curve, "bars": _bars, "points": _points}[exhibit.kind](x, y, names, exhibit)
+    return _svg(chart, exhibit.alt)
+
+
+def bin_values(values: NDArray[np.float64], most: int = 40) -> tuple[NDArray[np.float64], NDArray[np.int64], int]:
+    """Bins for a histogram: edges ``(b + 1,)``, counts ``(b,)``, and how many rows lie beyond the edges.
+
+    Bins cover the middle 99 % of many values, so that a few far ones do not flatten the rest; the rows beyond
+    are counted in the outermost bins. Zero is always an edge when values lie on both sides of it.
+    """
+    low, high = np.quantile(values, [0.005, 0.995]) if values.size > 200 else (values.min(), values.max())
+    if low == high:
+        low, high = values.min(), values.max()
+    width = (high - low) / min(most, max(8, int(np.sqrt(values.size))))
+    if width <= np.spacing(max(abs(low), abs(high))):  # all equal, but for the last digit
+        return np.array([low, high]), np.array([values.size]), 0
+    first, last = int(np.floor(low / width + 1e-9)), int(np.ceil(high / width - 1e-9))
+    edges = np.arange(first, last + 1) * width
+    beyond = int(((values < edges[0]) | (values > edges[-1])).sum())
+    counts, _ = np.histogram(np.clip(values, edges[0], edges[-1]), edges)
+    return edges, counts.astype(np.int64), beyond
+
+
+def draw_bins(edges: NDArray[np.float64], counts: NDArray[np.int64], alt: str) -> str:
+    """A histogram of values; bars below zero have another colour."""
+    alt_ = _altair()
+    data = [
+        {"from": float(a), "to": float(b), "rows": int(c), "below": bool(b <= edges[-1] and (a + b) / 2 < 0)}
+        for a, b, c in zip(edges[:-1], edges[1:], counts, strict=True)
+    ]
+    bars = (
+        alt_.Chart(alt_.Data(values=data))
+        .mark_bar(binSpacing=0.6)
+        .encode(
+            x=alt_.X(
+                "from:Q",
+                title="value",
+                bin="binned",
+                axis=alt_.Axis(grid=False, tickCount=6, **_notation(edges.tolist())),
+            ),
+            x2="to:Q",
+            y=alt_.Y("rows:Q", title="rows", axis=alt_.Axis(tickCount=4, format=",d", tickMinStep=1)),
+            color=_by_sign(alt_, "below"),
+        )
+    )
+    return _svg(alt_.layer(bars, _zero_line(alt_, "x")) if edges[0] < 0 < edges[-1] else bars, alt)
+
+
+# -- kinds -----------------------------------------------------------------------------------------
+
+
+def _curve(x: Sequence[Cell], y: Sequence[Cell], names: Sequence[str], exhibit: Exhibit) -> Any:
+    alt = _altair()
+    data = [{"x": a, "y": b, "s": s} for a, b, s in zip(x, y, names, strict=True) if _is_number(a) and _is_number(b)]
+    encode = _plane(alt, data, exhibit)
+    encode["x"]["axis"]["grid"] = False
+    if exhibit.series is not None:
+        encode |= _line_styles(alt, list(dict.fromkeys(names)))
+    return alt.Chart(alt.Data(values=data)).mark_line(color=_SERIES[0], strokeWidth=2).encode(**encode)
+
+
+def _line_styles(alt: Any, names: list[str]) -> dict[str, Any]:
+    """Colour and dashes, so that lines differ in black and white too; what is random is a grey baseline."""
+    styles: dict[str, tuple[str, list[int]]] = {}
+    for name in names:
+        rank = sum(not other.startswith("random") for other in styles)
+        baseline = name.startswith("random")
+        styles[name] = (
+            (PALETTE["grey"][0], [3, 3])
+            if baseline
+            else (_SERIES[rank % len(_SERIES)], _DASHES[(rank // len(_SERIES) + rank % 2) % len(_DASHES)])
+        )
+    colours, dashes = [style[0] for style in styles.values()], [style[1] for style in styles.values()]
+    legend = alt.Legend(title=None, orient="top", columns=3 if len(names) <= 3 else 2, symbolSize=400)
+    return {
+        "color": alt.Color("s:N", sort=names, legend=legend, scale=alt.Scale(domain=names, range=colours)),
+        "strokeDash": alt.StrokeDash("s:N", sort=names, legend=legend, scale=alt.Scale(domain=names, range=dashes)),
+    }
+
+
+def _bars(x: Sequence[Cell], y: Sequence[Cell], names: Sequence[str], exhibit: Exhibit) -> Any:
+    alt = _altair()
+    # Bars lie on their side whichever column holds the names, so that long names have room.
+    named_by_y = any(isinstance(cell, str) for cell in y)
+    numbers, labels = (x, y) if named_by_y else (y, x)
+    measure = exhibit.x if named_by_y else exhibit.y
+    at = _ends(len(numbers), BARS_SHOWN)
+    named = zip(at, _distinct([clean(str(labels[i])) for i in at]), strict=True)
+    bars_of = [(numbers[i], label, names[i]) for i, label in named]
+    data = [{"x": x, "y": label, "s": name, "below": x < 0} for x, label, name in bars_of if _is_number(x)]
+    axis = alt.Axis(tickCount=5, **_notation([float(entry["x"]) for entry in data]))
+    colour = (
+        _by_sign(alt, "below")
+        if exhibit.series is None
+        else alt.Color("s:N", legend=alt.Legend(title=None, orient="top"), scale=alt.Scale(range=_SERIES))
+    )
+    bars = (
+        alt.Chart(alt.Data(values=data))
+        .mark_bar(height={"band": 0.72})
+        .encode(
+            x=alt.X("x:Q", title=clean(measure), axis=axis),
+            y=alt.Y("y:N", sort=None, title=None, axis=alt.Axis(labelLimit=130, ticks=False, domain=False)),
+            color=colour,
+        )
+    )
+    below = any(entry["below"] for entry in data)
+    chart = alt.layer(bars, _zero_line(alt, "x")) if below else bars
+    return chart.properties(height=60 + 20 * len(data))
+
+
+def _points(x: Sequence[Cell], y: Sequence[Cell], names: Sequence[str], exhibit: Exhibit) -> Any:
+    alt = _altair()
+    at = np.unique(np.linspace(0, max(len(x) - 1, 0), min(len(x), _POINTS_SHOWN)).astype(int)).tolist()
+    data = [{"x": x[i], "y": y[i], "s": names[i]} for i in at if _is_number(x[i]) and _is_number(y[i])]
+    encode = _plane(alt, data, exhibit)
+    if exhibit.series is not None:
+        order = list(dict.fromkeys(names))
+        legend = alt.Legend(title=None, orient="top", columns=3)
+        encode["color"] = alt.Color("s:N", sort=order, legend=legend, scale=alt.Scale(range=_SERIES))
+    mark = alt.Chart(alt.Data(values=data)).mark_point(color=_SERIES[0], filled=True, size=16, opacity=0.7)
+    return mark.encode(**encode)
+
+
+def _plane(alt: Any, data: Sequence[Mapping[str, Any]], exhibit: Exhibit) -> dict[str, Any]:
+    """Both axes of a plane, wide enough to show a line that stays level."""
+    axes: dict[str, Any] = {}
+    for channel, title, kind in (("x", exhibit.x, alt.X), ("y", exhibit.y, alt.Y)):
+        numbers = [float(entry[channel]) for entry in data] or [0.0]
+        low, high = min(numbers), max(numbers)
+        room = 0.1 * abs(low) or 1.0
+        scale = alt.Scale(zero=False) if low < high else alt.Scale(domain=[low - room, low + room])
+        axis = alt.Axis(tickCount=6 if channel == "x" else 5, **_notation(numbers))
+        axes[channel] = kind(f"{channel}:Q", title=clean(title), scale=scale, axis=axis)
+    return axes
+
+
+def _notation(numbers: Sequence[float]) -> dict[str, str]:
+    """Powers of ten on an axis whose plain numbers would be too long."""
+    top = max((abs(number) for number in numbers), default=0.0)
+    return {} if top == 0 or 1e-6 <= top < 1e8 else {"format": "~e"}
+
+
+def _by_sign(alt: Any, field: str) -> Any:
+    scale = alt.Scale(domain=[False, True], range=[PALETTE["blue"][0], PALETTE["red"][0]])
+    return alt.Color(f"{field}:N", legend=None, scale=scale)
+
+
+def _zero_line(alt: Any, channel: str) -> Any:
+    rule = alt.Chart(alt.Data(values=[{"zero": 0}])).mark_rule(color=PALETTE["axis"][0], strokeWidth=1)
+    return rule.encode(**{channel: alt.X("zero:Q")})
+
+
+def _ends(count: int, most: int) -> list[int]:
+    """Positions of all of ``count`` entries, or of the first and last ones when there are too many."""
+    if count <= most:
+        return list(range(count))
+    return [*range(most // 2), *range(count - most // 2, count)]
+
+
+def _distinct(labels: Sequence[str]) -> list[str]:
+    """The labels, later equal ones numbered, so that each keeps a bar of its own."""
+    seen: dict[str, int] = {}
+    distinct = []
+    for label in labels:
+        seen[label] = seen.get(label, 0) + 1
+        distinct.append(label if seen[label] == 1 else f"{label} ({seen[label]})")
+    return distinct
+
+
+def _is_number(cell: Cell) -> TypeGuard[int | float]:
+    return isinstance(cell, (int, float)) and not isinstance(cell, bool) and bool(np.isfinite(cell))
+
+
+# -- from chart to page ----------------------------------------------------------------------------
+
+
+def _altair() -> Any:
+    try:
+        import altair
+        import vl_convert  # noqa: F401  (what altair draws SVG with)
+    except ImportError:
+        raise MissingExtra("a report", "report") from None
+    return altair
+
+
+def _svg(chart: Any, alt: str) -> str:
+    """The chart as an ``<svg>`` that fills its place on the page and says what it shows."""
+    height = getattr(chart, "height", None)
+    text = {"labelColor": PALETTE["muted"][0], "titleColor": PALETTE["muted"][0], "labelFontSize": 11.5}
+    axis = {
+        **text,
+        "titleFontSize": 11.5,
+        "titleFontWeight": "normal",
+        "titlePadding": 8,
+        "domainColor": PALETTE["axis"][0],
+        "tickColor": PALETTE["axis"][0],
+        "gridColor": PALETTE["grid"][0],
+        "tickSize": 4,
+        "labelFlush": False,
+        "labelOverlap": True,
+    }
+    finished = chart.properties(
+        width=_WIDTH,
+        height=height if isinstance(height, (int, float)) else 250,
+        autosize={"type": "fit", "contains": "padding"},
+        padding=4,
+    ).configure(
+        aria=False,  # the figure as a whole has words; its hundred parts are not read out one by one
+        background="transparent",
+        font="system-ui, -apple-system, 'Segoe UI', Roboto, 'Noto Sans', sans-serif",
+        view={"stroke": None},
+        axis=axis,
+        legend={**text, "labelColor": PALETTE["ink"][0], "labelLimit": 190, "columnPadding": 14},
+    )
+    out = io.StringIO()
+    finished.save(out, format="svg")
+    head, _, body = out.getvalue().partition(">")
+    box = re.search(r'viewBox="([\d. -]+)"', head)
+    if box is None:  # what the drawing library promises; without it a picture would have no size
+        raise RuntimeError("the drawing library gave an SVG without a viewBox")
+    label = html.escape(clean(alt), quote=True)
+    return f'<svg class="chart" role="img" aria-label="{label}" viewBox="{box.group(1)}">{body}'
+
+
+def figures_of(exhibit: Exhibit) -> Table:
+    """The figures behind a picture as people read them: one column a line for curves with several lines."""
+    table = exhibit.table
+    if exhibit.kind != "curve" or exhibit.series is None:
+        return table
+    x, y, names = (table.columns[key] for key in (exhibit.x, exhibit.y, exhibit.series))
+    cells = {(a, s): b for a, b, s in zip(x, y, names, strict=True)}
+    along, series = list(dict.fromkeys(x)), list(dict.fromkeys(names))
+    if len(cells) < len(table):  # a line that comes back over the same x has no such table
+        return table
+    wide = {str(s): [cells.get((a, s)) for a in along] for s in series}
+    return Table(table.name, table.title, {exhibit.x: along, **wide}, table.note)
