@@ -140,7 +140,12 @@ def test_json_is_one_object_and_nothing_else(points: Any, expected: Any, tmp_pat
     lowest = np.argsort(wanted.values, kind="stable")[:5]
     assert answer["lowest"] == [{"id": f"row-{i}", "value": wanted.values[i]} for i in lowest]
     assert [row["value"] for row in answer["highest"]] == sorted(wanted.values)[::-1][:5]
-    assert answer["detection"]["AUROC"] == wanted.detection(np.arange(60) < 6).auroc
+    found = wanted.detection(np.arange(60) < 6)
+    assert answer["detection"] == {
+        "bad_rows": 6,
+        "auroc": found.auroc,
+        "average_precision": found.average_precision,
+    }
 
 
 def test_the_summary_shows_both_ends(points: Any, expected: Any) -> None:
@@ -273,6 +278,8 @@ def refused(done: Outcome, *words: str) -> None:
         ("vote", ["--normalise", "k"], "by knn"),
         ("knn", ["--kernel", "rbf"], "by weighted"),
         ("regression", ["--bits", "3"], "by weighted"),
+        ("regression", ["--classes", "a,b"], "by threshold, knn, weighted, vote, proxy"),
+        ("weighted", ["--dtype", "float64"], "by threshold, knn, vote, proxy"),
     ],
 )
 def test_an_option_the_method_does_not_use(points: Any, method: str, option: list[str], users: str) -> None:

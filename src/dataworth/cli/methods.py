@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from dataworth.kernels.threshold import Beta
     from dataworth.valuation.methods import PointMethod
 
-__all__ = ["Choice", "Method", "choose", "parse_semivalue"]
+__all__ = ["Choice", "Method", "choose", "parse_semivalue", "refuse_unused"]
 
 
 class Method(StrEnum):
@@ -66,16 +66,24 @@ def choose(method: Method, options: Mapping[str, object | None]) -> Choice:
         MethodError: An option that the method does not use (the message says which methods do), or a value
             that it cannot take.
     """
-    records = _records()
-    uses = {name: {field.name for field in fields(record)} for name, record in records.items()}
+    refuse_unused(method, options)
     given = {name: value for name, value in options.items() if value is not None}
-    for name in given:
-        if name not in uses[method]:
-            users = ", ".join(user.value for user in Method if name in uses[user])
-            raise MethodError(f"--{name} is not used by --method {method.value}, but by {users}")
-    choice = Choice(records[method], given, radius_is_open="radius" in uses[method] and "radius" not in given)
+    needs_radius = method in _users("radius")
+    choice = Choice(_records()[method], given, radius_is_open=needs_radius and "radius" not in given)
     choice.build(0.0 if choice.radius_is_open else None)  # wrong values are told before any file is read
     return choice
+
+
+def refuse_unused(method: Method, options: Mapping[str, object | None]) -> None:
+    """Refuse an option that would change nothing.
+
+    Raises:
+        MethodError: An option that was given and that the method does not use; the message says which methods do.
+    """
+    for name, value in options.items():
+        users = _users(name)
+        if value is not None and method not in users:
+            raise MethodError(f"--{name} is not used by --method {method}, but by {', '.join(users)}")
 
 
 def parse_semivalue(text: str) -> str | Beta:
@@ -88,6 +96,19 @@ def parse_semivalue(text: str) -> str | Beta:
 
     numbers = re.fullmatch(r"beta\(\s*(\d+\.?\d*)\s*,\s*(\d+\.?\d*)\s*\)", text, re.IGNORECASE)
     return Beta(float(numbers[1]), float(numbers[2])) if numbers else text
+
+
+def _users(option: str) -> list[Method]:
+    """The methods that an option means something to."""
+    match option:
+        case "classes":
+            return [method for method in Method if method is not Method.REGRESSION]
+        case "dtype":  # the other two always compute in double precision
+            return [method for method in Method if method not in (Method.WEIGHTED, Method.REGRESSION)]
+        case parameter:
+            return [
+                method for method, record in _records().items() if parameter in {field.name for field in fields(record)}
+            ]
 
 
 def _records() -> dict[Method, type[Any]]:

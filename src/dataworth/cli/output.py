@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 __all__ = ["check_drawing", "check_file", "check_report", "make_folder", "say", "show", "show_json", "write_text"]
 
 
+WIDE = 8  # columns
+
+
 def check_file(path: Path | None, option: str, *endings: str) -> None:
     """Refuse, before hours of work, a file that could not be written at the end.
 
@@ -126,10 +129,17 @@ def _drawn(table: Table) -> None:
     )
     for name, cells in table.columns.items():
         numbers = any(isinstance(cell, int | float) for cell in cells)
-        drawn.add_column(text.Text(name), justify="right" if numbers else "left")
+        drawn.add_column(text.Text(name), justify="right" if numbers else "left", overflow="fold")
     for row in table.rows():
         drawn.add_row(*(text.Text(_printable(show_cell(cell))) for cell in row))
-    console.Console().print(drawn)
+    screen = console.Console()
+    if (
+        screen.measure(drawn, options=screen.options.update(width=10_000)).maximum > screen.width
+        and len(table.columns) > WIDE
+    ):
+        _plain(table)  # squeezed to a few letters a column, it could not be read
+    else:
+        screen.print(drawn)
 
 
 def _printable(cell: str) -> str:

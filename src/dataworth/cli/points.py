@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from dataworth.cli.methods import Method, choose, parse_semivalue
+from dataworth.cli.methods import Method, choose, parse_semivalue, refuse_unused
 from dataworth.cli.output import check_file, check_report, say, show, show_json
 from dataworth.cli.reading import Embed, parse_classes, read_pair, split_names
 from dataworth.errors import InputError, MethodError
 
 if TYPE_CHECKING:
     from dataworth.records import Table, Values
+    from dataworth.records.values import Detection
 
 SHOWN = 5
 
@@ -131,8 +132,13 @@ def points(
     ] = None,
     bits: Annotated[int | None, _method("--bits", help="Precision of weights, 1 to 8; default 3 (weighted).")] = None,
     dtype: Annotated[
-        Dtype, _method("--dtype", metavar="NAME", help="Precision of distances, float32 or float64.")
-    ] = Dtype.FLOAT32,
+        Dtype | None,
+        _method(
+            "--dtype",
+            metavar="NAME",
+            help="Precision of distances, float32 or float64; default float32 (threshold, knn, vote, proxy).",
+        ),
+    ] = None,
     threads: Annotated[
         int | None, _method("--threads", metavar="N", help="Threads to use. Default: all.", min=1)
     ] = None,
@@ -160,6 +166,7 @@ def points(
         option = "--show-rows" if show_rows else "--removal-model"
         raise InputError(f"{option} is about the report; give --report too, or leave it out")
     removal_model = _removal_model(method, removal_model)
+    refuse_unused(method, {"classes": classes, "dtype": dtype})
     choice = choose(
         method,
         {
@@ -182,7 +189,12 @@ def points(
     suggested = dw.suggest_radius(pair.validation, metric=choice.metric) if choice.radius_is_open else None
     record = choice.build(suggested)
     values = dw.value_points(
-        pair.train, pair.validation, method=record, classes=known_classes, dtype=dtype.value, threads=threads
+        pair.train,
+        pair.validation,
+        method=record,
+        classes=known_classes,
+        dtype=(dtype or Dtype.FLOAT32).value,
+        threads=threads,
     )
     if report is not None or pair.bad is not None:
         fits = report is not None and removal_model is RemovalModel.LOGISTIC_REGRESSION
@@ -202,7 +214,8 @@ def points(
     if report is not None:
         dw.write_report(values, report)
     if as_json:
-        show_json(_as_json(values, suggested, out, report))
+        found = None if pair.bad is None else values.detection(pair.bad)
+        show_json(_as_json(values, suggested, found, out, report))
     else:
         show(_as_text(values, suggested, out, report))
 
@@ -235,8 +248,9 @@ def _as_text(values: Values, suggested: float | None, out: Path | None, report: 
     return lines
 
 
-def _as_json(values: Values, suggested: float | None, out: Path | None, report: Path | None) -> dict[str, Any]:
-    detection = _detection(values)
+def _as_json(
+    values: Values, suggested: float | None, found: Detection | None, out: Path | None, report: Path | None
+) -> dict[str, Any]:
     return {
         "method": values.method,
         "rows": len(values),
@@ -244,7 +258,9 @@ def _as_json(values: Values, suggested: float | None, out: Path | None, report: 
         "suggested_radius": suggested,
         "lowest": _records(values.lowest(SHOWN)),
         "highest": _records(values.highest(SHOWN)),
-        "detection": None if detection is None else _records(detection)[0],
+        "detection": None
+        if found is None
+        else {"bad_rows": found.n_bad, "auroc": found.auroc, "average_precision": found.average_precision},
         "out": out and str(out),
         "report": report and str(report),
     }

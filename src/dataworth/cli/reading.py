@@ -94,7 +94,7 @@ def split_names(given: Sequence[str] | None) -> list[str] | None:
     return [name for part in given for name in _split(part)]
 
 
-def parse_classes(text: str, y: NDArray[Any]) -> list[str | int | bool]:
+def parse_classes(text: str, y: NDArray[Any]) -> list[str] | list[int] | list[bool] | list[float]:
     """The classes named in ``a,b,c``, of the type the labels have.
 
     Raises:
@@ -108,12 +108,10 @@ def parse_classes(text: str, y: NDArray[Any]) -> list[str | int | bool]:
             case "b":
                 return [{"true": True, "false": False}[name.lower()] for name in names]
             case "f":
-                raise InputError("--classes is for labels that are classes; these are numbers with fractions")
+                return [float(name) for name in names]
             case _:
                 return list(names)
-    except (ValueError, KeyError) as error:
-        if isinstance(error, InputError):
-            raise
+    except (ValueError, KeyError):
         raise InputError(f"--classes must name labels as they are in the data ({y.dtype}), not {text!r}") from None
 
 

@@ -67,10 +67,11 @@ def reproduce(
     for name in names:
         experiment = EXPERIMENTS[name]
         found = experiment.run(data, protocol=protocol.value, seeds=seeds, datasets=split_names(datasets), fetch=fetch)
-        show(_tables(found))
+        show(_shown(result) for result in found)
         results += found
         if out is not None:
-            for table in _tables(found):
+            for result in found:
+                table = _figures(result)
                 write_text(out / f"{table.name}.csv", table.to_csv())
     if out is not None:
         import dataworth as dw
@@ -79,7 +80,15 @@ def reproduce(
         show(["", f"tables written to {out}, report to {page}"])
 
 
-def _tables(results: list[Table | Exhibit]) -> list[Table]:
-    from dataworth.records import Exhibit
+def _shown(result: Table | Exhibit) -> Table | str:
+    """What a terminal can show of a result."""
+    from dataworth.records import Table
 
-    return [result.table if isinstance(result, Exhibit) else result for result in results]
+    return result if isinstance(result, Table) else f"\npicture: {result.title} (in the report that --out writes)"
+
+
+def _figures(result: Table | Exhibit) -> Table:
+    """The figures of a table or behind a picture."""
+    from dataworth.records import Table
+
+    return result if isinstance(result, Table) else result.table

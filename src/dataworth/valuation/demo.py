@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -108,19 +109,21 @@ def run_demo(*, progress: bool | None = None) -> DemoResult:
         with threadpool_limits(1):
             return gather_evidence(values, data.train, data.validation, bad=data.wrong, model=model, show_rows=True)
 
-    threshold, knn = valued(ThresholdKNNShapley(radius)), valued(KNNShapley())
-    return DemoResult(data, radius, threshold, knn, _summary(data.wrong, threshold, knn))
+    method = KNNShapley()
+    threshold, knn = valued(ThresholdKNNShapley(radius)), valued(method)
+    named = {f"Threshold-KNN, radius {radius:.3g}": threshold, f"KNN, k = {method.k}": knn}
+    return DemoResult(data, radius, threshold, knn, _summary(data.wrong, named))
 
 
-def _summary(wrong: NDArray[np.bool_], *results: Values) -> Table:
+def _summary(wrong: NDArray[np.bool_], named: Mapping[str, Values]) -> Table:
     n_lowest = round(INSPECTED * wrong.size)
-    detections = [values.detection(wrong) for values in results]
-    lowest = [np.argsort(values.values, kind="stable")[:n_lowest] for values in results]
+    detections = [values.detection(wrong) for values in named.values()]
+    lowest = [np.argsort(values.values, kind="stable")[:n_lowest] for values in named.values()]
     return Table(
         "demo",
         f"Do low values find the {wrong.sum()} wrong labels among {wrong.size} digits?",
         {
-            "method": [values.method for values in results],
+            "method": list(named),
             "AUROC": [detection.auroc for detection in detections],
             "average precision": [detection.average_precision for detection in detections],
             f"wrong among the {n_lowest} lowest": [int(wrong[rows].sum()) for rows in lowest],
