@@ -41,6 +41,8 @@ def test_wrong_labels_on_generated_2dplanes_are_found_as_published(data: Path) -
     assert 0 < column(found, "TKNN sd")[0] < 0.03
     assert column(found, "TKNN published").tolist() == [0.919, 0.960]
     np.testing.assert_allclose(column(found, "TKNN difference"), column(found, "TKNN") - [0.919, 0.960], atol=6e-5)
+    assert ((column(found, "suggested radius") > 0) & (column(found, "suggested radius") < 2)).all()
+    assert column(found, "TKNN at suggested")[0] > 0.8
     assert "Protocol published (seeds 999 to 1003, mean and standard deviation" in found.note
     assert "Not in the data folder: phoneme, cpu," in found.note
     assert "Run time" in found.note

@@ -178,6 +178,6 @@ class Shelf:
         )
         how = {
             "published": "the original preparation, which balances the classes with copies before it splits",
-            "leak-free": "validation rows split off first, equally many of each class, and copies made on the training side alone",
+            "leak-free": "validation rows split off first, evenly over classes; copies on the training side alone",
         }[self._setting.protocol]
         return f"Protocol {self._setting.protocol} ({which}): {how}."
