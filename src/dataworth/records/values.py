@@ -117,21 +117,29 @@ class Values:
         for title, table in (("Lowest", self.lowest(5)), ("Highest", self.highest(5))):
             head = "".join(f"<th>{html.escape(str(column))}</th>" for column in table.columns)
             body = "".join(
-                "<tr>" + "".join(f"<td>{html.escape(f'{c:.4g}' if isinstance(c, float) else str(c))}</td>" for c in row) + "</tr>"
+                "<tr>"
+                + "".join(f"<td>{html.escape(f'{c:.4g}' if isinstance(c, float) else str(c))}</td>" for c in row)
+                + "</tr>"
                 for row in table.rows()
             )
-            parts.append(f"<table><caption>{title}</caption><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>")
+            parts.append(
+                f"<table><caption>{title}</caption><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
+            )
         return "".join(parts)
 
     # -- looking ---------------------------------------------------------------------------------
 
     def lowest(self, n: int = 10) -> Table:
         """The ``n`` rows of lowest value, lowest first: ids, owners if known, values."""
-        return self._some("lowest", f"The {min(n, len(self))} lowest values", np.argsort(self.values, kind="stable")[:n])
+        return self._some(
+            "lowest", f"The {min(n, len(self))} lowest values", np.argsort(self.values, kind="stable")[:n]
+        )
 
     def highest(self, n: int = 10) -> Table:
         """The ``n`` rows of highest value, highest first: ids, owners if known, values."""
-        return self._some("highest", f"The {min(n, len(self))} highest values", np.argsort(-self.values, kind="stable")[:n])
+        return self._some(
+            "highest", f"The {min(n, len(self))} highest values", np.argsort(-self.values, kind="stable")[:n]
+        )
 
     def _some(self, name: str, title: str, at: NDArray[np.intp]) -> Table:
         columns: dict[str, Sequence[Any]] = {"id": self.ids[at].tolist()}
@@ -179,7 +187,9 @@ class Values:
 
         mask = np.asarray(bad)
         if mask.shape != self.values.shape or mask.dtype != np.bool_:
-            raise InputError(f"bad must be a boolean mask of shape {self.values.shape}, not {mask.dtype} of shape {mask.shape}")
+            raise InputError(
+                f"bad must be a boolean mask of shape {self.values.shape}, not {mask.dtype} of shape {mask.shape}"
+            )
         n_bad = int(mask.sum())
         if n_bad in (0, mask.size):
             raise InputError(f"bad marks {n_bad} of {mask.size} rows; detection needs some bad and some good rows")
@@ -223,9 +233,9 @@ class Values:
         """A pyarrow Table with columns ``id``, ``owner`` (if known) and ``value``."""
         import pyarrow as pa
 
-        columns = {"id": pa.array(self.ids.tolist())}
+        columns = {"id": pa.array(self.ids)}
         if self.owners is not None:
-            columns["owner"] = pa.array(self.owners.tolist())
+            columns["owner"] = pa.array(self.owners)
         return pa.table({**columns, "value": pa.array(self.values)})
 
     def to_pandas(self) -> Any:
@@ -289,7 +299,9 @@ class Values:
             raise DataError(f"{os.fspath(path)!r} cannot be read as Parquet: {error}") from None
         raw = (table.schema.metadata or {}).get(b"dataworth")
         if raw is None:
-            raise DataError(f"{os.fspath(path)!r} is Parquet, but holds no dataworth values; Values.save writes such files")
+            raise DataError(
+                f"{os.fspath(path)!r} is Parquet, but holds no dataworth values; Values.save writes such files"
+            )
         about = json.loads(raw)
         if about.get("format") != FORMAT:
             raise DataError(f"{os.fspath(path)!r} has format {about.get('format')!r}; this dataworth reads {FORMAT!r}")
@@ -304,7 +316,9 @@ class Values:
         )
 
 
-def _discovery(values: NDArray[np.float64], bad: NDArray[np.bool_], points: int = 101) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def _discovery(
+    values: NDArray[np.float64], bad: NDArray[np.bool_], points: int = 101
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Shares inspected and shares found; rows of equal value count as found in an average order."""
     _, group = np.unique(values, return_inverse=True)
     ends = np.concatenate([[0], np.cumsum(np.bincount(group))]) / values.size

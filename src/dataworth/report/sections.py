@@ -145,7 +145,7 @@ def _of_values(values: Values) -> Section:
         is_values=True,
         has_owners=values.owners is not None,
         how=_HOW.get(name, ""),
-        short=_in_short(n, below, zero),
+        short=_in_short(name, n, below, zero),
         method=values.method,
         facts=facts,
         cards=_headline(values, below),
@@ -159,21 +159,17 @@ def _of_values(values: Values) -> Section:
 # -- headline and distribution ---------------------------------------------------------------------
 
 
-def _in_short(n: int, below: int, zero: int) -> str:
+def _in_short(name: str, n: int, below: int, zero: int) -> str:
     if below == 0:
         said = "No row has a value below zero: judged by these validation points, none does harm."
-    elif below == 1:
-        said = (
-            f"1 of {n:,} rows has a value below zero: judged by these validation points, "
-            "the model does better without it."
-        )
+    elif name == "ValidationVote":
+        said = f"{below:,} of {n:,} rows {_plural(below, 'has', 'have')} a value below zero: more of the validation "
+        said += "points near such a row have another label than share its own."
     else:
-        said = (
-            f"{below:,} of {n:,} rows have a value below zero: judged by these validation points, "
-            "the model does better without rows like them."
-        )
+        said = f"{below:,} of {n:,} rows {_plural(below, 'has', 'have')} a value below zero: judged by these "
+        said += f"validation points, the model does better without {_plural(below, 'it', 'rows like them')}."
     if zero:
-        said += f" {zero:,} {'row is' if zero == 1 else 'rows are'} worth exactly zero, and would not be missed."
+        said += f" {zero:,} {_plural(zero, 'row is', 'rows are')} worth exactly zero, and would not be missed."
     return said
 
 
@@ -194,8 +190,8 @@ def _headline(values: Values, below: int) -> list[Card]:
     return cards
 
 
-def _plural(count: int, word: str) -> str:
-    return word if count == 1 else f"{word}s"
+def _plural(count: int, one: str, many: str = "") -> str:
+    return one if count == 1 else many or f"{one}s"
 
 
 def _distribution(values: Values, zero: int) -> Picture:
@@ -219,7 +215,7 @@ def _distribution(values: Values, zero: int) -> Picture:
     if apart:
         caption += f" The {zero:,} rows worth exactly zero are left out of the picture."
     if beyond:
-        caption += f" {beyond:,} far-off {'row is' if beyond == 1 else 'rows are'} counted in the outermost bars."
+        caption += f" {beyond:,} far-off {_plural(beyond, 'row is', 'rows are')} counted in the outermost bars."
     if counts.size == 1:
         return Picture(title, "", caption, None)
     alt = f"Histogram of the values of {shown.size:,} rows, from {bottom} to {top}, median {middle}."

@@ -101,7 +101,7 @@ def removal_curve(
             "random, highest run": random.max(axis=0).tolist(),
         },
         note=(
-            f"Accuracy of {type(fresh).__name__} on {len(validation):,} validation points, trained on what is left "
+            f"Accuracy of {_name(fresh)} on {len(validation):,} validation points, trained on what is left "
             f"of {n:,} rows. Random removal: {repeats} orders."
         ),
     )
@@ -151,6 +151,12 @@ def _seeded(model: Any, seed: int) -> Any:
     return fresh.set_params(**dict.fromkeys(unset, seed))
 
 
+def _name(model: Any) -> str:
+    """What a model is called: a pipeline, by what it ends in."""
+    steps = getattr(model, "steps", None)
+    return type(steps[-1][1] if steps else model).__name__
+
+
 def _accuracy(fresh: Any, train: Points, kept: NDArray[np.intp], validation: Points) -> float:
     from sklearn.base import clone
 
@@ -163,7 +169,7 @@ def _accuracy(fresh: Any, train: Points, kept: NDArray[np.intp], validation: Poi
         predicted = clone(fresh).fit(train.x[kept], y).predict(validation.x)
     except ValueError as error:
         raise MethodError(
-            f"{type(fresh).__name__} cannot be trained on the {kept.size} rows left of {len(train)} ({error}); "
+            f"{_name(fresh)} cannot be trained on the {kept.size} rows left of {len(train)} ({error}); "
             "remove smaller fractions, or use a model that needs fewer rows"
         ) from error
     return float(np.mean(predicted == validation.y))

@@ -1,0 +1,50 @@
+"""Tables, links and exhibits: what they refuse and how they read."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+import dataworth as dw
+
+
+def test_columns_must_be_equally_long() -> None:
+    with pytest.raises(dw.InputError, match="same length"):
+        dw.Table("t", "T", {"a": [1], "b": [1, 2]})
+
+
+def test_numpy_cells_become_plain() -> None:
+    table = dw.Table("t", "T", {"a": np.array([1, 2]), "b": np.array([True, False])})
+    assert [type(cell) for cell in table.rows()[0]] == [int, bool]
+
+
+def test_text_and_csv() -> None:
+    table = dw.Table("t", "T", {"set": ["a, b", "c"], "x": [0.12345, None], "n": [1, 20], "ok": [True, False]}, "Note.")
+    assert table.to_text().splitlines() == [
+        "T",
+        "set   x      n   ok",
+        "----  -----  --  ---",
+        "a, b  0.123  1   yes",
+        "c     -      20  no",
+        "Note.",
+    ]
+    assert table.to_csv() == 'set,x,n,ok\n"a, b",0.12345,1,True\nc,,20,False\n'
+    assert table.to_pandas()["n"].tolist() == [1, 20]
+
+
+def test_links_of_a_row_come_nearest_first() -> None:
+    links = dw.Links("l", "L", ["a", "b", "a"], [1, 2, 3], [0.5, 0.1, 0.2], [True, True, False])
+    assert links.of_row("a") == [(3, 0.2, False), (1, 0.5, True)]
+    assert links.of_row("nobody") == []
+
+
+def test_links_must_be_equally_long() -> None:
+    with pytest.raises(dw.InputError, match="one length"):
+        dw.Links("l", "L", ["a"], [1, 2], [0.5], [True])
+
+
+def test_an_exhibit_draws_columns_it_has() -> None:
+    table = dw.Table("t", "T", {"a": [1]})
+    with pytest.raises(dw.InputError, match=r"\['b'\]"):
+        dw.Exhibit("e", "bars", table, x="a", y="b", alt="")
+    assert dw.Exhibit("e", "bars", table, x="a", y="a", alt="").title == "T"
