@@ -5,10 +5,66 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
+if TYPE_CHECKING:  # what type checkers and editors see; a test keeps it the same as the table below
+    from dataworth.errors import (
+        DataError,
+        DataworthError,
+        InputError,
+        MethodError,
+        MissingExtra,
+        UnmatchedLabels,
+    )
+    from dataworth.kernels.threshold import Beta
+    from dataworth.records import Exhibit, Links, Points, Table, Values
+    from dataworth.report import write_report
+    from dataworth.valuation import (
+        KNNRegressionShapley,
+        KNNShapley,
+        PublicProxy,
+        ThresholdKNNShapley,
+        ValidationVote,
+        WeightedKNNShapley,
+        gather_evidence,
+        read_points,
+        removal_curve,
+        suggest_radius,
+        value_points,
+    )
+    from dataworth.valuation.embedding import embed_images, embed_texts
+
 __version__ = "0.1.0"
 
-# The front door, sorted: public name -> the module it lives in. Loaded on first use, so that
-# `import dataworth` stays light. A test pins the list.
+__all__ = [
+    "Beta",
+    "DataError",
+    "DataworthError",
+    "Exhibit",
+    "InputError",
+    "KNNRegressionShapley",
+    "KNNShapley",
+    "Links",
+    "MethodError",
+    "MissingExtra",
+    "Points",
+    "PublicProxy",
+    "Table",
+    "ThresholdKNNShapley",
+    "UnmatchedLabels",
+    "ValidationVote",
+    "Values",
+    "WeightedKNNShapley",
+    "__version__",
+    "embed_images",
+    "embed_texts",
+    "gather_evidence",
+    "read_points",
+    "removal_curve",
+    "suggest_radius",
+    "value_points",
+    "write_report",
+]
+
+# Public name -> the module it lives in, loaded on first use, so that `import dataworth` stays light.
 _HOMES = {
     "Beta": "kernels.threshold",
     "DataError": "errors",
@@ -38,8 +94,6 @@ _HOMES = {
     "write_report": "report",
 }
 
-__all__ = sorted([*_HOMES, "__version__"])
-
 
 def __getattr__(name: str) -> Any:
     if name not in _HOMES:
@@ -50,4 +104,4 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    return __all__
+    return list(__all__)

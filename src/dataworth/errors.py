@@ -42,7 +42,7 @@ class MethodError(InputError):
     """A method was given a parameter or a task that it cannot serve."""
 
 
-class MissingExtra(InputError, ImportError):
+class MissingExtra(InputError, ImportError):  # noqa: N818 - says what is missing
     """A feature needs an optional dependency that is not installed.
 
     Args:

@@ -50,8 +50,8 @@ def knn_values(
 
     Rows are ranked by screened distance. In float32, rows that the rounding bound cannot tell apart are
     ranked by :func:`~dataworth.kernels.neighbors.pair_distance` among the nearest ``4 k + 32``, more in
-    few dimensions; in float64, everywhere. Equal distances rank in the order of the rows as given. A swap of neighbours at ranks j and
-    j + 1 beyond K moves two values by 1 / (j (j + 1)) for that one point.
+    few dimensions; in float64, everywhere. Equal distances rank in the order of the rows as given. A swap of
+    neighbours at ranks j and j + 1 beyond K moves two values by 1 / (j (j + 1)) for that one point.
 
     Args:
         rows: Training rows.
@@ -72,16 +72,19 @@ def knn_values(
     vote = 1.0 / np.maximum(k, np.arange(n + 1))
     recheck = n if rows.x.dtype == np.float64 else min(n, 4 * k + max(32, 8192 // rows.x.shape[1]))
     workers = [_Workspace.of(rows) for _ in range(threads)]
-    for z0, z1 in _panels(n, len(point_codes)):
-        panel = products(rows, judges.take(z0, z1), threads=threads, tick=tick)
-        groups = blocks(z1 - z0, _GROUP)
-        def group(
-            worker: int, number: int, sums: NDArray[np.float64], z0: int = z0, panel: NDArray[Any] = panel
-        ) -> None:
+
+    def add_panel(first: int, past: int) -> None:
+        panel = products(rows, judges.take(first, past), threads=threads, tick=tick)
+        groups = blocks(past - first, _GROUP)
+
+        def group(worker: int, number: int, sums: NDArray[np.float64]) -> None:
             for z in range(*groups[number]):
-                _add_point(rows, judges, z0 + z, panel[z], recheck, vote, workers[worker], sums)
+                _add_point(rows, judges, first + z, panel[z], recheck, vote, workers[worker], sums)
 
         add_in_order(group, len(groups), total, threads, tick)
+
+    for first, past in _panels(n, len(point_codes)):
+        add_panel(first, past)
     return rows.unsort(total)
 
 
@@ -89,7 +92,9 @@ def knn_jobs(n_train: int, n_validation: int, k: int) -> int:
     """How many times :func:`knn_values` ticks."""
     if n_train <= k:
         return 0
-    return sum(product_jobs(n_train, z1 - z0) + len(blocks(z1 - z0, _GROUP)) for z0, z1 in _panels(n_train, n_validation))
+    return sum(
+        product_jobs(n_train, z1 - z0) + len(blocks(z1 - z0, _GROUP)) for z0, z1 in _panels(n_train, n_validation)
+    )
 
 
 def soft_from_fixed(
@@ -183,7 +188,7 @@ def _where_most_lie(gaps: NDArray[Any]) -> tuple[Any, Any]:
 
 @njit(nogil=True, cache=True)
 def _rank_matches(gaps, a, b, low, high, order, bucket, place, ends, key, who, behind):  # type: ignore[no-untyped-def]
-    """Sort the matches a..b by distance (``who``) with their ranks (``behind``), and place every other row among them."""
+    """Sort the matches a..b by distance (``who``), find their ranks (``behind``), place all others among them."""
     n = b - a
     matches = order[a:b]
     top = _assign_buckets(gaps, gaps[a:b], low, high, bucket)

@@ -38,9 +38,9 @@ __all__ = [
     "pair_distance",
     "pairwise",
     "prepare",
-    "radius_limit",
     "product_jobs",
     "products",
+    "radius_limit",
     "settle_ties",
 ]
 
@@ -187,7 +187,9 @@ def check_directions(norm: NDArray[np.float64]) -> None:
         )
     odd = int((~np.isfinite(norm) | (norm < 1e-140) | (norm > 1e140)).sum())
     if odd:
-        raise DataError(f"{odd} of {norm.size} rows are too long or too short for cosine similarity; rescale the features")
+        raise DataError(
+            f"{odd} of {norm.size} rows are too long or too short for cosine similarity; rescale the features"
+        )
 
 
 def radius_limit(radius: float) -> float:
@@ -540,9 +542,7 @@ def settle_ties(gaps: NDArray[Any], nearest: int, rows: Rows, judges: Judges, z:
     doubtful = np.flatnonzero(np.append(close, False) | np.append(False, close))
     members = near[doubtful]
     place = rows.order[members]
-    exact = _distances_at(
-        rows.source, place, rows.norm, judges.source[z], judges.norm[z], rows.metric == "cosine"
-    )
+    exact = _distances_at(rows.source, place, rows.norm, judges.source[z], judges.norm[z], rows.metric == "cosine")
     settled = np.lexsort((place, exact, run[doubtful]))
     near[doubtful] = members[settled]
     distance = np.full(near.size, np.nan)  # rows that stand alone equal nothing
@@ -644,7 +644,9 @@ def _lengths(rows):  # type: ignore[no-untyped-def]
     return out
 
 
-def nearest_first(rows: NDArray[Any], point: NDArray[Any], metric: Metric) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+def nearest_first(
+    rows: NDArray[Any], point: NDArray[Any], metric: Metric
+) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
     """Every row in order of distance to one point, all in float64; equal distances in the order given.
 
     Args:

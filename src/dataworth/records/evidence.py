@@ -68,7 +68,10 @@ class Table:
         grid = [list(self.columns), *cells]
         widths = [max(len(line[i]) for line in grid) for i in range(len(self.columns))]
         rule = ["-" * width for width in widths]
-        lines = ["  ".join(c.ljust(w) for c, w in zip(line, widths, strict=True)).rstrip() for line in [*grid[:1], rule, *grid[1:]]]
+        lines = [
+            "  ".join(c.ljust(w) for c, w in zip(line, widths, strict=True)).rstrip()
+            for line in [*grid[:1], rule, *grid[1:]]
+        ]
         return "\n".join([self.title, *lines, *([self.note] if self.note else [])])
 
     def to_csv(self) -> str:
@@ -160,7 +163,9 @@ class Exhibit:
     def __post_init__(self) -> None:
         missing = [c for c in (self.x, self.y, self.series) if c is not None and c not in self.table.columns]
         if missing:
-            raise InputError(f"exhibit {self.name!r} draws columns {missing}, but its table has {list(self.table.columns)}")
+            raise InputError(
+                f"exhibit {self.name!r} draws columns {missing}, but its table has {list(self.table.columns)}"
+            )
         if not self.title:
             object.__setattr__(self, "title", self.table.title)
 
@@ -218,6 +223,5 @@ def _from_json(piece: Mapping[str, Any]) -> Evidence:
 
 def _plain(cell: Any) -> Cell:
     """NumPy scalars become Python's, so that a table can be saved and compared."""
-    return cell.item() if isinstance(cell, np.generic) else cell
-
-
+    plain: Cell = cell.item() if isinstance(cell, np.generic) else cell
+    return plain

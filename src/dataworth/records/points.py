@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +19,7 @@ Item: TypeAlias = str | bytes | Path
 """What a row was before it became features: a text, or an image as encoded bytes or a path."""
 
 # Small number types that float32 holds exactly; everything else numeric goes to float64.
-_EXACT_IN_FLOAT32 = frozenset("float32 float16 int8 uint8 int16 uint16 bool".split())
+_EXACT_IN_FLOAT32 = frozenset(["float32", "float16", "int8", "uint8", "int16", "uint16", "bool"])
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -157,7 +158,7 @@ def _column(values: ArrayLike, n: int, name: str) -> NDArray[Any]:
     if array.ndim != 1 or array.shape[0] != n:
         raise DataError(f"{name} must have one entry for each of the {n} rows of x, not shape {array.shape}")
     if array.dtype == object:
-        missing = sum(entry is None or entry != entry for entry in array)
+        missing = sum(entry is None or (isinstance(entry, float) and math.isnan(entry)) for entry in array)
         if missing:
             raise DataError(f"{name} is missing in {missing} of {n} rows; every row needs one")
         if len({isinstance(entry, str) for entry in array}) > 1:

@@ -6,7 +6,7 @@ import html
 import json
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -79,28 +79,36 @@ class Values:
     values: NDArray[np.float64]
     method: str
     n_validation: int
-    owners: NDArray[Any] | None = None
-    provenance: Mapping[str, str | int | float] = field(default_factory=dict)
-    evidence: tuple[Evidence, ...] = ()
+    owners: NDArray[Any] | None
+    provenance: Mapping[str, str | int | float]
+    evidence: tuple[Evidence, ...]
 
-    def __post_init__(self) -> None:
-        ids = np.asarray(self.ids)
-        values = np.array(self.values, dtype=np.float64)
-        owners = None if self.owners is None else np.asarray(self.owners)
-        if values.ndim != 1 or ids.shape != values.shape or (owners is not None and owners.shape != values.shape):
-            shapes = [a.shape for a in (ids, values, owners) if a is not None]
+    def __init__(
+        self,
+        ids: ArrayLike,
+        values: ArrayLike,
+        method: str,
+        n_validation: int,
+        owners: ArrayLike | None = None,
+        provenance: Mapping[str, str | int | float] = MappingProxyType({}),
+        evidence: Sequence[Evidence] = (),
+    ) -> None:
+        checked = np.array(values, dtype=np.float64)  # a copy: what the caller does to theirs later is theirs
+        names = np.asarray(ids)
+        whose = None if owners is None else np.asarray(owners)
+        if checked.ndim != 1 or names.shape != checked.shape or (whose is not None and whose.shape != checked.shape):
+            shapes = [array.shape for array in (names, checked, whose) if array is not None]
             raise InputError(f"ids, values and owners must be flat and equally long, not of shapes {shapes}")
-        if not np.isfinite(values).all():
-            raise InputError(f"{int((~np.isfinite(values)).sum())} of {values.size} values are not finite")
-        for array in (values, ids, owners):
-            if array is not None and array.flags.owndata:
-                array.flags.writeable = False
+        if not np.isfinite(checked).all():
+            raise InputError(f"{int((~np.isfinite(checked)).sum())} of {checked.size} values are not finite")
         settle = object.__setattr__
-        settle(self, "ids", ids)
-        settle(self, "values", values)
-        settle(self, "owners", owners)
-        settle(self, "provenance", MappingProxyType(dict(self.provenance)))
-        settle(self, "evidence", tuple(self.evidence))
+        settle(self, "ids", _read_only(names))
+        settle(self, "values", _read_only(checked))
+        settle(self, "method", method)
+        settle(self, "n_validation", n_validation)
+        settle(self, "owners", None if whose is None else _read_only(whose))
+        settle(self, "provenance", MappingProxyType(dict(provenance)))
+        settle(self, "evidence", tuple(evidence))
 
     def __len__(self) -> int:
         return int(self.values.shape[0])
@@ -314,6 +322,13 @@ class Values:
             provenance=about["provenance"],
             evidence=evidence_from_json(about["evidence"]),
         )
+
+
+def _read_only(array: NDArray[Any]) -> NDArray[Any]:
+    """A view that cannot be written through; the caller's own array stays as it is."""
+    view = array.view()
+    view.flags.writeable = False
+    return view
 
 
 def _discovery(

@@ -185,7 +185,12 @@ def _check_k(k: int) -> None:
 
 def _check_radius(radius: float, metric: Metric) -> None:
     top = 2.0 if metric == "cosine" else float("inf")
-    if isinstance(radius, bool) or not isinstance(radius, (int, float)) or not 0 <= radius <= top or radius == float("inf"):
+    if (
+        isinstance(radius, bool)
+        or not isinstance(radius, (int, float))
+        or not 0 <= radius <= top
+        or radius == float("inf")
+    ):
         unit = "from 0 to 2 (1 - cosine similarity; the paper's tau = -0.5 is 0.5)" if top == 2 else "0 or more"
         raise MethodError(f"radius must be a number {unit}, not {radius!r}")
 

@@ -65,7 +65,7 @@ def value_points(
         classes: All class labels there are; by default those found in the validation set. An empty
             neighbourhood guesses among them.
         dtype: ``"float32"`` screens distances in single precision and rechecks close calls in double;
-            ``"float64"`` is slower and ranks every row in double.
+            ``"float64"`` is slower and ranks every row in double, as the weighted and regression methods always do.
         threads: How many threads to use; by default one for each core.
         progress: Whether to show a progress bar; by default only on a terminal.
 
@@ -94,6 +94,8 @@ def value_points(
     began = time.perf_counter()
     workers = team_size(threads)
     if isinstance(method, KNNRegressionShapley):
+        if classes is not None:
+            raise MethodError("KNNRegressionShapley predicts numbers, so it takes no classes")
         sums = _regression(train, validation, method, workers, progress)
         n_classes = 0
     else:
@@ -112,13 +114,17 @@ def value_points(
             "rows": len(train),
             "features": train.x.shape[1],
             "classes": n_classes,
-            "dtype": dtype,
+            "dtype": "float64" if isinstance(method, _RANKS_IN_FLOAT64) else dtype,
             "threads": workers,
             "seconds": round(time.perf_counter() - began, 3),
             "numpy": np.__version__,
             "python": platform.python_version(),
         },
     )
+
+
+# Methods that sort every distance in double precision, whatever dtype says about screening.
+_RANKS_IN_FLOAT64 = (WeightedKNNShapley, KNNRegressionShapley)
 
 
 # -- the task: labels as class numbers --------------------------------------------------------------
@@ -210,7 +216,9 @@ def _classify(
         case WeightedKNNShapley():
             return _weighted(task, method, threads, progress)
         case _:
-            raise MethodError(f"value_points knows no method {method!r}; see the methods in dataworth, such as KNNShapley")
+            raise MethodError(
+                f"value_points knows no method {method!r}; see the methods in dataworth, such as KNNShapley"
+            )
 
 
 def _knn(task: _Task, method: KNNShapley, dtype: DType, threads: int, progress: bool | None) -> NDArray[np.float64]:

@@ -1,0 +1,82 @@
+"""The front door: what `import dataworth` offers, and what it does not load."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import dataworth
+
+NAMES = [
+    "Beta",
+    "DataError",
+    "DataworthError",
+    "Exhibit",
+    "InputError",
+    "KNNRegressionShapley",
+    "KNNShapley",
+    "Links",
+    "MethodError",
+    "MissingExtra",
+    "Points",
+    "PublicProxy",
+    "Table",
+    "ThresholdKNNShapley",
+    "UnmatchedLabels",
+    "ValidationVote",
+    "Values",
+    "WeightedKNNShapley",
+    "__version__",
+    "embed_images",
+    "embed_texts",
+    "gather_evidence",
+    "read_points",
+    "removal_curve",
+    "suggest_radius",
+    "value_points",
+    "write_report",
+]
+
+
+def test_public_names_are_pinned_and_sorted() -> None:
+    assert dataworth.__all__ == NAMES
+    assert dir(dataworth) == NAMES
+
+
+def test_every_name_is_there_and_documented() -> None:
+    for name in NAMES:
+        thing = getattr(dataworth, name)
+        assert name == "__version__" or thing.__doc__
+
+
+def test_type_checkers_see_the_same_names() -> None:
+    tree = ast.parse(Path(dataworth.__file__).read_text(encoding="utf-8"))
+    seen = {
+        alias.name
+        for block in tree.body
+        if isinstance(block, ast.If)
+        for line in block.body
+        if isinstance(line, ast.ImportFrom)
+        for alias in line.names
+    }
+    assert seen == set(NAMES) - {"__version__"} == set(dataworth._HOMES)
+
+
+def test_unknown_names_are_refused() -> None:
+    with pytest.raises(AttributeError, match="no attribute 'value_ponts'"):
+        _ = dataworth.value_ponts
+
+
+def test_import_loads_nothing_heavy() -> None:
+    code = (
+        "import sys, dataworth; heavy = {'numba', 'scipy', 'sklearn', 'pandas', 'pyarrow', 'altair', 'torch'};"
+        "found = heavy & set(sys.modules); sys.exit(', '.join(sorted(found)) or 0)"
+    )
+    done = subprocess.run(  # noqa: S603 - this very interpreter
+        [sys.executable, "-c", code], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
