@@ -14,7 +14,7 @@ def test_columns_must_be_equally_long() -> None:
 
 
 def test_numpy_cells_become_plain() -> None:
-    table = dw.Table("t", "T", {"a": np.array([1, 2]), "b": np.array([True, False])})
+    table = dw.Table("t", "T", {"a": list(np.array([1, 2])), "b": list(np.array([True, False]))})
     assert [type(cell) for cell in table.rows()[0]] == [int, bool]
 
 
@@ -33,14 +33,16 @@ def test_text_and_csv() -> None:
 
 
 def test_links_of_a_row_come_nearest_first() -> None:
-    links = dw.Links("l", "L", ["a", "b", "a"], [1, 2, 3], [0.5, 0.1, 0.2], [True, True, False])
+    links = dw.Links(
+        "l", "L", np.array(["a", "b", "a"]), np.arange(1, 4), np.array([0.5, 0.1, 0.2]), np.array([True, True, False])
+    )
     assert links.of_row("a") == [(3, 0.2, False), (1, 0.5, True)]
     assert links.of_row("nobody") == []
 
 
 def test_links_must_be_equally_long() -> None:
     with pytest.raises(dw.InputError, match="one length"):
-        dw.Links("l", "L", ["a"], [1, 2], [0.5], [True])
+        dw.Links("l", "L", np.array(["a"]), np.array([1, 2]), np.array([0.5]), np.array([True]))
 
 
 def test_an_exhibit_draws_columns_it_has() -> None:

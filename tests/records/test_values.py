@@ -36,7 +36,9 @@ def values(
 
 def every_kind_of_evidence() -> tuple[dw.Links | dw.Table | dw.Exhibit, ...]:
     table = dw.Table("t", "A table", {"name": ["a", None], "n": [1, 2], "x": [0.5, None], "on": [True, False]}, "note")
-    links = dw.Links("l", "Links", ["a", "a"], [7, 9], [0.1, 0.2], [True, False], "note")
+    links = dw.Links(
+        "l", "Links", np.array(["a", "a"]), np.array([7, 9]), np.array([0.1, 0.2]), np.array([True, False]), "note"
+    )
     picture = dw.Exhibit("e", "bars", table, x="x", y="name", alt="Bars.", series="on", caption="c", title="Other")
     return table, links, picture
 
@@ -58,13 +60,17 @@ def test_values_must_be_finite() -> None:
 
 def test_values_cannot_be_changed() -> None:
     mine = np.array([1.0, 2.0])
-    kept = dw.Values([1, 2], mine, method="x", n_validation=1)
+    names = np.array([1, 2])
+    kept = dw.Values(names, mine, method="x", n_validation=1)
+    names[0] = 7  # the caller's arrays stay the caller's
     mine[0] = 9.0
     assert kept.values.tolist() == [1.0, 2.0]
     with pytest.raises(ValueError, match="read-only"):
         kept.values[0] = 3.0
+    with pytest.raises(ValueError, match="read-only"):
+        kept.ids[0] = 3
     with pytest.raises(TypeError):
-        kept.provenance["more"] = 1
+        kept.provenance["more"] = 1  # type: ignore[index]
 
 
 # -- looking ---------------------------------------------------------------------------------------
