@@ -11,7 +11,7 @@ from typing import Any, TypeAlias
 from dataworth.errors import InputError, MissingExtra
 from dataworth.records import Evidence, Exhibit, Links, Table, Values
 from dataworth.report.charts import PALETTE
-from dataworth.report.sections import Section, section
+from dataworth.report.sections import Section, is_picture, section
 from dataworth.report.text import clean
 
 __all__ = ["write_report"]
@@ -78,6 +78,7 @@ def _render(sections: Sequence[Section], title: str | None) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    environment.tests["picture"] = is_picture
     page: str = environment.get_template("page.html").render(
         title=title or _title(sections),
         sections=sections,

@@ -14,7 +14,7 @@ from dataworth.records.evidence import Cell
 from dataworth.report.charts import BARS_SHOWN, bin_values, draw, draw_bins, figures_of
 from dataworth.report.text import column, decimals_of, figure, share
 
-__all__ = ["Card", "Chip", "Grid", "Picture", "Row", "Section", "section"]
+__all__ = ["Card", "Chip", "Grid", "Picture", "Row", "Section", "is_picture", "section"]
 
 ROWS_SHOWN = 10
 GRID_ROWS_SHOWN = 200
@@ -295,12 +295,13 @@ def _by_id(piece: Evidence | None) -> dict[Any, dict[str, Cell]]:
 
 def _split(record: Mapping[str, Cell]) -> tuple[dict[str, str], str]:
     """The words of a row's content, and its picture."""
-    pictures = {key: cell for key, cell in record.items() if _is_picture(cell)}
+    pictures = {key: cell for key, cell in record.items() if is_picture(cell)}
     words = {key: column([cell])[0](cell) for key, cell in record.items() if key not in pictures}
     return words, str(next(iter(pictures.values()), ""))
 
 
-def _is_picture(cell: Cell) -> bool:
+def is_picture(cell: Cell) -> bool:
+    """Whether a cell is the address of a picture that lies in the cell itself."""
     return isinstance(cell, str) and _ADDRESS.fullmatch(cell) is not None
 
 
