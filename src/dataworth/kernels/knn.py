@@ -21,6 +21,7 @@ from numba import njit
 from numpy.typing import NDArray
 
 from dataworth.kernels.neighbors import Judges, Rows, product_jobs, products, settle_ties
+from dataworth.kernels.sorting import sort_stably
 from dataworth.kernels.team import Tick, add_in_order, blocks
 
 __all__ = ["knn_jobs", "knn_values", "soft_from_fixed"]
@@ -49,7 +50,7 @@ def knn_values(
     """Values summed over validation points in the game that divides by K (Jia et al., PVLDB 2019, Theorem 1).
 
     Rows are ranked by screened distance. In float32, rows that the rounding bound cannot tell apart are
-    ranked by :func:`~dataworth.kernels.neighbors.pair_distance` among the nearest ``4 k + 32``, more in
+    ranked by :func:`~dataworth.kernels.neighbors.pair_distance` among the nearest ``2 k + 16``, more in
     few dimensions; in float64, everywhere. Equal distances rank in the order of the rows as given. A swap of
     neighbours at ranks j and j + 1 beyond K moves two values by 1 / (j (j + 1)) for that one point.
 
@@ -70,11 +71,14 @@ def knn_values(
         return rows.unsort(counts[rows.codes] / k)
     total = np.zeros(n)
     vote = 1.0 / np.maximum(k, np.arange(n + 1))
-    recheck = n if rows.x.dtype == np.float64 else min(n, 4 * k + max(32, 8192 // rows.x.shape[1]))
+    recheck = n if rows.x.dtype == np.float64 else min(n, 2 * k + max(16, 4096 // rows.x.shape[1]))
     workers = [_Workspace.of(rows) for _ in range(threads)]
 
+    panels = _panels(n, len(point_codes))
+    memory = np.empty((panels[0][1], n), dtype=rows.x.dtype)
+
     def add_panel(first: int, past: int) -> None:
-        panel = products(rows, judges.take(first, past), threads=threads, tick=tick)
+        panel = products(rows, judges.take(first, past), threads=threads, tick=tick, out=memory[: past - first])
         groups = blocks(past - first, _GROUP)
 
         def group(worker: int, number: int, sums: NDArray[np.float64]) -> None:
@@ -83,7 +87,7 @@ def knn_values(
 
         add_in_order(group, len(groups), total, threads, tick)
 
-    for first, past in _panels(n, len(point_codes)):
+    for first, past in panels:
         add_panel(first, past)
     return rows.unsort(total)
 
@@ -300,24 +304,13 @@ def _sort_matches(gaps, bucket, ends, key, who):  # type: ignore[no-untyped-def]
 
 @njit(nogil=True, cache=True)
 def _sort_full_buckets(ends, key, who):  # type: ignore[no-untyped-def]
-    """Shell sort of buckets too full for insertion sort, by distance and then by place."""
+    """Sort buckets too full for insertion sort; equal distances keep their order."""
+    spare_key = np.empty_like(key)
+    spare_who = np.empty_like(who)
     for j in range(ends.shape[0] - 1):
-        first, size = ends[j], np.int64(ends[j + 1]) - np.int64(ends[j])
-        if size > 32:
-            keys = key[first : first + size]
-            places = who[first : first + size]
-            step = size
-            while step > 1:
-                step = max(1, step * 4 // 9)
-                for i in range(step, size):
-                    v, w = keys[i], places[i]
-                    p = i
-                    while p >= step and (keys[p - step] > v or (keys[p - step] == v and places[p - step] > w)):
-                        keys[p] = keys[p - step]
-                        places[p] = places[p - step]
-                        p -= step
-                    keys[p] = v
-                    places[p] = w
+        first, last = ends[j], ends[j + 1]
+        if last - first > U32(32):
+            sort_stably(key[first:last], who[first:last], spare_key, spare_who)
 
 
 @njit(nogil=True, cache=True)

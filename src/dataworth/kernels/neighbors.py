@@ -21,6 +21,7 @@ from numba import njit
 from numpy.typing import NDArray
 
 from dataworth.errors import DataError
+from dataworth.kernels.sorting import sort_stably
 from dataworth.kernels.team import Tick, blocks, run
 
 __all__ = [
@@ -49,7 +50,7 @@ DType: TypeAlias = Literal["float32", "float64"]
 METRICS: tuple[Metric, ...] = ("cosine", "euclidean")
 
 # A tile of float32 products fills about half of a core's second-level cache.
-_TILE = 256 * 1024
+_TILE = 128 * 1024
 _POINTS = 256
 
 
@@ -487,7 +488,14 @@ def _link_tile(  # type: ignore[no-untyped-def]
 # -- rows ranked by distance -----------------------------------------------------------------------
 
 
-def products(rows: Rows, judges: Judges, *, threads: int = 1, tick: Tick | None = None) -> NDArray[Any]:
+def products(
+    rows: Rows,
+    judges: Judges,
+    *,
+    threads: int = 1,
+    tick: Tick | None = None,
+    out: NDArray[Any] | None = None,
+) -> NDArray[Any]:
     """Screened gaps of every row to some validation points: what orders rows by distance.
 
     A gap is minus the cosine similarity, or half the squared distance less what only the point decides.
@@ -497,18 +505,21 @@ def products(rows: Rows, judges: Judges, *, threads: int = 1, tick: Tick | None 
         judges: A panel of validation points, few enough that ``n_train`` numbers for each fit in memory.
         threads: How many threads share the tiles.
         tick: Called after each tile with 1; there are :func:`product_jobs` of them.
+        out: Where to put them, to spare the memory of a new array.
 
     Returns:
         ``(len(judges), n_train)`` in the type of ``rows.x``, in the order of ``rows.x``.
     """
-    gaps = np.empty((len(judges), len(rows)), dtype=rows.x.dtype)
+    gaps = np.empty((len(judges), len(rows)), dtype=rows.x.dtype) if out is None else out
+    away = -judges.x  # a product with the point turned around is minus the product: one pass less
     tiles = _tiles(len(rows), len(judges))
 
     def tile(_: int, number: int) -> None:
         z0, z1, i0, i1 = tiles[number]
         part = gaps[z0:z1, i0:i1]
-        np.matmul(judges.x[z0:z1], rows.x[i0:i1].T, out=part)
-        np.subtract(rows.half[i0:i1], part, out=part)
+        np.matmul(away[z0:z1], rows.x[i0:i1].T, out=part)
+        if rows.metric == "euclidean":
+            np.add(part, rows.half[i0:i1], out=part)
 
     run(tile, len(tiles), threads, tick)
     return gaps
@@ -533,51 +544,86 @@ def settle_ties(gaps: NDArray[Any], nearest: int, rows: Rows, judges: Judges, z:
         z: Which point the gaps are to.
         pick: Scratch, ``(n,)``.
     """
-    found, near = _nearest_gaps(gaps, nearest, rows, float(judges.slack[z]), pick)
-    band = 2.0 * (float(rows.slack[near].max()) + float(judges.slack[z]))
-    close = np.diff(found.astype(np.float64)) <= band
-    if not close.any():
-        return
-    run = np.concatenate([[0], np.cumsum(~close)])  # rows of one run may stand in any order
-    doubtful = np.flatnonzero(np.append(close, False) | np.append(False, close))
-    members = near[doubtful]
-    place = rows.order[members]
-    exact = _distances_at(rows.source, place, rows.norm, judges.source[z], judges.norm[z], rows.metric == "cosine")
-    settled = np.lexsort((place, exact, run[doubtful]))
-    near[doubtful] = members[settled]
-    distance = np.full(near.size, np.nan)  # rows that stand alone equal nothing
-    distance[doubtful] = exact[settled]
-    gaps[near] = _deal(found, distance, run)
+    _settle_ties(
+        gaps, nearest, rows.order, rows.slack, judges.slack[z], rows.source, rows.norm,
+        judges.source[z], judges.norm[z], rows.metric == "cosine", pick,
+    )  # fmt: skip
 
 
-def _nearest_gaps(
-    gaps: NDArray[Any], nearest: int, rows: Rows, point_slack: float, pick: NDArray[np.uint32]
-) -> tuple[NDArray[Any], NDArray[np.int64]]:
-    """The smallest gaps in ascending order, and whose they are: ``nearest`` of them and all that may tie with those."""
-    if nearest >= gaps.size:
-        near = np.arange(gaps.size)
-    else:
-        near = _up_to(gaps, _count_bound(gaps, nearest), pick)
-        cutoff = np.partition(gaps[near], nearest - 1)[nearest - 1]
-        band = 2.0 * (float(rows.slack[near].max()) + point_slack)
-        near = _up_to(gaps, np.nextafter(gaps.dtype.type(cutoff + band), gaps.dtype.type(np.inf)), pick)
-    found = gaps[near]
-    by = np.argsort(found, kind="stable")
-    return found[by], near[by]
+@njit(nogil=True, cache=True)
+def _settle_ties(  # type: ignore[no-untyped-def]
+    gaps, nearest, order, slack, point_slack, source, norm, point, point_norm, cosine, pick
+):  # fmt: skip
+    m = _pick_up_to(gaps, _count_bound(gaps, nearest), pick)
+    near, found, spare = _sorted_picks(gaps, pick, m)
+    band = 2.0 * (_largest(slack, near[:nearest]) + point_slack)
+    edge = np.nextafter(gaps.dtype.type(found[nearest - 1] + band), gaps.dtype.type(np.inf))
+    if edge > found[m - 1] and m < gaps.shape[0]:  # more rows may tie with the last of the nearest
+        m = _pick_up_to(gaps, edge, pick)
+        near, found, spare = _sorted_picks(gaps, pick, m)
+    band = 2.0 * (_largest(slack, near) + point_slack)
+    exact = np.empty(m)
+    place = np.empty(m, np.int64)
+    spare_exact = np.empty(m)
+    spare_place = np.empty(m, np.int64)
+    start = 0
+    last = found[0]
+    while start < m:
+        stop = start + 1  # rows of one run may stand in any order
+        while stop < m and np.float64(found[stop]) - np.float64(found[stop - 1]) <= band:
+            stop += 1
+        alone = stop == start + 1
+        if not alone:
+            for j in range(start, stop):
+                place[j] = order[near[j]]
+            sort_stably(place[start:stop], near[start:stop], spare_place, spare)
+            for j in range(start, stop):
+                exact[j] = _distance(source[place[j]], point, norm[place[j]], point_norm, cosine)
+            sort_stably(exact[start:stop], near[start:stop], spare_exact, spare)
+        for j in range(start, stop):
+            gap = found[j]
+            if not alone and j > start and exact[j] == exact[j - 1]:
+                gap = last
+            elif j > 0 and gap <= last:
+                gap = np.nextafter(last, gaps.dtype.type(np.inf))
+            gaps[near[j]] = gap
+            last = gap
+        start = stop
 
 
-def _count_bound(values: NDArray[Any], count: int) -> Any:
+@njit(nogil=True, cache=True)
+def _sorted_picks(gaps, pick, m):  # type: ignore[no-untyped-def]
+    """The picked rows in ascending order of their gaps, the gaps, and scratch."""
+    near = pick[:m].copy()
+    found = np.empty(m, gaps.dtype)
+    for j in range(m):
+        found[j] = gaps[near[j]]
+    spare = np.empty_like(near)
+    sort_stably(found, near, np.empty_like(found), spare)
+    return near, found, spare
+
+
+@njit(nogil=True, cache=True)
+def _largest(values, at):  # type: ignore[no-untyped-def]
+    most = values[at[0]]
+    for j in range(at.shape[0]):
+        most = max(most, values[at[j]])
+    return most
+
+
+@njit(nogil=True, cache=True)
+def _count_bound(values, count):  # type: ignore[no-untyped-def]
     """A number that at least ``count`` values do not exceed, and not many more.
 
-    The values are laid in columns of 32; the count-th smallest of the columns' least is such a bound.
+    The values are laid in four times as many columns; the count-th smallest of the columns' least is such a
+    bound, and on shuffled values about a sixth more than ``count`` lie below it.
     """
-    width = -(-values.size // 32)
-    least = values if width < count else _column_least(values, width)
-    return np.partition(least, count - 1)[count - 1]
-
-
-def _up_to(values: NDArray[Any], bound: Any, pick: NDArray[np.uint32]) -> NDArray[np.int64]:
-    return pick[: _pick_up_to(values, bound, pick)].astype(np.int64)
+    if 4 * count >= values.shape[0]:
+        return values.dtype.type(np.inf)
+    least = _column_least(values, 4 * count)
+    nothing = np.empty(least.shape[0], np.uint8)
+    sort_stably(least, nothing, np.empty_like(least), np.empty_like(nothing))
+    return least[count - 1]
 
 
 @njit(nogil=True, cache=True)
@@ -588,18 +634,6 @@ def _column_least(values, width):  # type: ignore[no-untyped-def]
         for j in range(strip.shape[0]):
             least[j] = strip[j] if strip[j] < least[j] else least[j]
     return least
-
-
-@njit(nogil=True, cache=True)
-def _deal(found, distance, run):  # type: ignore[no-untyped-def]
-    """Ascending gaps for rows in their settled order: equal for equal distances in a run, else strictly rising."""
-    gaps = found.copy()
-    for j in range(1, gaps.shape[0]):
-        if run[j] == run[j - 1] and distance[j] == distance[j - 1]:
-            gaps[j] = gaps[j - 1]
-        elif gaps[j] <= gaps[j - 1]:
-            gaps[j] = np.nextafter(gaps[j - 1], gaps.dtype.type(np.inf))
-    return gaps
 
 
 @njit(nogil=True, cache=True)

@@ -108,14 +108,20 @@ def add_in_order(
         threads: How many threads share the jobs.
         tick: Called with 1 after each job.
     """
-    own = [np.empty_like(total) for _ in range(min(threads, jobs))]
     turn = threading.Condition()
+    waiting: dict[int, NDArray[np.float64]] = {}  # finished before an earlier one
+    spare: list[NDArray[np.float64]] = []
     done = 0
     broken = False
 
     def ordered(worker: int, number: int) -> None:
         nonlocal done, broken
-        sums = own[worker]
+        with turn:
+            # Nobody runs far ahead of a slow job, so few sums wait in memory.
+            turn.wait_for(lambda: number < done + 2 * threads or broken)
+            sums = spare.pop() if spare else np.empty_like(total)
+        if broken:
+            return  # the failed job's error is the one to see
         sums[...] = 0.0
         try:
             job(worker, number, sums)
@@ -125,11 +131,12 @@ def add_in_order(
                 turn.notify_all()
             raise
         with turn:
-            turn.wait_for(lambda: done == number or broken)
-            if broken:
-                return  # the failed job's error is the one to see
-            np.add(total, sums, out=total)
-            done += 1
+            waiting[number] = sums
+            while done in waiting:
+                sums = waiting.pop(done)
+                np.add(total, sums, out=total)
+                spare.append(sums)
+                done += 1
             turn.notify_all()
 
     run(ordered, jobs, threads, tick)
