@@ -27,14 +27,14 @@ def main() -> None:
         limits.write_text("\n".join(line for line in wanted if line and not line.startswith("--no-deps ")))
 
         def install(*what: str) -> None:
-            subprocess.run([*pip, "install", "--constraint", str(limits), *what], check=True, cwd=ROOT)  # noqa: S603
+            subprocess.run([*pip, "install", "--constraint", str(limits), *what], check=True, cwd=ROOT)
 
         install("--upgrade", "pip>=25.1")
         install("--editable", ".[all]", "--group", "test", "--group", "lint")
         install("--no-deps", *alone)
         done = subprocess.run(
             [*pip, "freeze", "--all", "--exclude-editable"], check=True, capture_output=True, text=True
-        )  # noqa: S603
+        )
     # A local version label such as +cpu names one build of a release; the release is what is pinned.
     pins = [re.sub(r"\+.*", "", line) for line in done.stdout.splitlines() if "==" in line]
     (ROOT / "constraints.txt").write_text(HEADER + "\n".join(sorted(pins, key=str.lower)) + "\n")

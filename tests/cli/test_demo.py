@@ -6,10 +6,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from tests.cli.conftest import Run
 
 import dataworth as dw
 from dataworth.valuation.demo import DemoResult, digits_with_errors, run_demo
+from tests.cli.conftest import Run
 
 
 @pytest.fixture(scope="module")

@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 import pytest
-from tests.cli.conftest import Run
 
 from dataworth import Values
+from tests.cli.conftest import Run
 
 
 @pytest.fixture
@@ -102,7 +102,7 @@ def test_ctrl_c_is_130(run: Run, broken: Any, tmp_path: Path) -> None:
 @pytest.mark.skipif(os.name == "nt", reason="sends a POSIX signal")
 def test_ctrl_c_leaves_no_half_written_file(tmp_path: Path) -> None:
     folder = tmp_path / "demo"
-    running = subprocess.Popen(  # noqa: S603
+    running = subprocess.Popen(
         [sys.executable, "-m", "dataworth.cli", "demo", "--out", str(folder)],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,

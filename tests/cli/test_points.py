@@ -11,9 +11,9 @@ import pyarrow as pa
 import pyarrow.csv as pc
 import pyarrow.parquet as pq
 import pytest
-from tests.cli.conftest import Outcome, Run, blobs
 
 import dataworth as dw
+from tests.cli.conftest import Outcome, Run, blobs
 
 
 @pytest.fixture
@@ -43,7 +43,7 @@ def expected(train: Path, validation: Path) -> Any:
     """The same through the library."""
 
     def value(method: Any, **options: Any) -> dw.Values:
-        read = {"label": "y", "features": ["a", "b"]}
+        read: Any = {"label": "y", "features": ["a", "b"]}
         return dw.value_points(
             dw.read_points(train, **read), dw.read_points(validation, **read), method=method, **options
         )
@@ -78,7 +78,7 @@ def test_the_values_are_those_of_the_library(points: Any, expected: Any, tmp_pat
         ("proxy", ["--radius", "0.3"], dw.PublicProxy(0.3)),
     ],
 )
-def test_options_set_the_method(  # noqa: PLR0917 - fixtures and parameters
+def test_options_set_the_method(
     points: Any, expected: Any, tmp_path: Path, method: str, options: list[str], record: Any
 ) -> None:
     out = tmp_path / "values.parquet"

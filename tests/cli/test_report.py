@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from tests.cli.conftest import Run
 
 import dataworth as dw
+from tests.cli.conftest import Run
 
 
 @pytest.fixture

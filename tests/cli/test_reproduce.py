@@ -10,10 +10,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from tests.cli.conftest import Run
 
 import dataworth as dw
 from dataworth.papers import tknn
+from tests.cli.conftest import Run
 
 TABLE = dw.Table("numbers", "Some numbers", {"set": ["here"], "ours": [0.51234], "published": [0.5]})
 PICTURE = dw.Exhibit(

@@ -29,7 +29,7 @@ AFTER = "import json, sys; print(json.dumps([m for m in sys.modules if '.' not i
 
 
 def loaded(script: str) -> set[str]:
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, timeout=60)  # noqa: S603
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, timeout=60)
     return set(json.loads(done.stderr.splitlines()[-1]))
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -19,13 +21,14 @@ def test_any_spread_of_distances_is_ranked_right(shape: str) -> None:
     """Distances that defeat equal-width buckets: full buckets are sorted another way, and must agree."""
     rng = np.random.default_rng(2)
     n = 1500
-    x: NDArray[np.float64] = {
-        "one bucket": lambda: 1e6 + rng.uniform(0, 1e-3, n),
-        "far outliers": lambda: np.where(np.arange(n) % 100 == 0, 1e9, 1) * rng.uniform(0, 1, n),
-        "steps": lambda: rng.integers(0, 5, n).astype(np.float64),
-        "all equal": lambda: np.ones(n),
-        "heavy tail": lambda: rng.standard_cauchy(n) ** 3,
-    }[shape]()[:, None]
+    shapes: dict[str, NDArray[Any]] = {
+        "one bucket": 1e6 + rng.uniform(0, 1e-3, n),
+        "far outliers": np.where(np.arange(n) % 100 == 0, 1e9, 1) * rng.uniform(0, 1, n),
+        "steps": rng.integers(0, 5, n).astype(np.float64),
+        "all equal": np.ones(n),
+        "heavy tail": rng.standard_cauchy(n) ** 3,
+    }
+    x = shapes[shape][:, None]
     codes = rng.integers(0, 2, n)
     v, point_codes = np.array([[0.3], [1e6], [-2.0]]), np.array([0, 1, 1])
     rows = prepare(x, codes, 2, "euclidean", centre=v.mean(axis=0), dtype="float64")

@@ -12,12 +12,12 @@ from numpy.typing import NDArray
 
 from dataworth.errors import DataError
 from dataworth.kernels import neighbors
-from dataworth.kernels.neighbors import Judges, LinkBits, Rows
+from dataworth.kernels.neighbors import Judges, LinkBits, Metric, Rows
 from dataworth.kernels.threshold import add_links, point_weights
 from tests import oracles, strategies
 from tests.strategies import Problem
 
-METRICS = ("cosine", "euclidean")
+METRICS: tuple[Metric, ...] = ("cosine", "euclidean")
 
 
 def ready(
@@ -160,14 +160,12 @@ def test_progress_ticks_reach_the_promised_number() -> None:
     rng = np.random.default_rng(8)
     x, v = rng.normal(size=(5000, 3)), rng.normal(size=(600, 3))
     rows, judges = ready(x, np.zeros(5000, np.int64), v, np.zeros(600, np.int64), "cosine")
-    for job, promised in [
-        (neighbors.link, neighbors.link_jobs(5000, 600)),
-        (neighbors.products, neighbors.product_jobs(5000, 600)),
-    ]:
-        ticks: list[int] = []
-        options = {"threads": 2, "tick": ticks.append}
-        job(rows, judges, 0.1, **options) if job is neighbors.link else job(rows, judges, **options)  # type: ignore[operator]
-        assert sum(ticks) == promised > 1
+    ticks: list[int] = []
+    neighbors.link(rows, judges, 0.1, threads=2, tick=ticks.append)
+    assert sum(ticks) == neighbors.link_jobs(5000, 600) > 1
+    ticks.clear()
+    neighbors.products(rows, judges, threads=2, tick=ticks.append)
+    assert sum(ticks) == neighbors.product_jobs(5000, 600) > 1
 
 
 @given(

@@ -54,7 +54,8 @@ def nearest(x: NDArray[np.float32]) -> NDArray[np.intp]:
 
 def test_texts_lie_nearest_to_texts_of_their_subject() -> None:
     x = dw.embed_texts(TEXTS, cache=False)
-    assert (x.shape, x.dtype) == ((9, 384), np.float32)
+    assert x.shape == (9, 384)
+    assert x.dtype == np.float32
     np.testing.assert_allclose(np.linalg.norm(x, axis=1), 1, rtol=1e-6)
     np.testing.assert_array_equal(SUBJECT[nearest(x)], SUBJECT)
 
@@ -105,7 +106,8 @@ def test_parts_of_one_photograph_lie_together() -> None:
     rng = np.random.default_rng(0)
     temple, flower = load_sample_images().images
     x = dw.embed_images([*views(temple, rng, 6), *views(flower, rng, 6)], cache=False)
-    assert (x.shape, x.dtype) == ((12, 1280), np.float32)
+    assert x.shape == (12, 1280)
+    assert x.dtype == np.float32
     which = np.repeat([0, 1], 6)
     np.testing.assert_array_equal(which[nearest(x)], which)
     similarity = x @ x.T

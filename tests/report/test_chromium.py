@@ -28,7 +28,7 @@ def chromium(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
         "--headless --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking "
         "--disable-component-update --disable-sync --hide-scrollbars --enable-logging=stderr"
     )
-    return subprocess.run(  # noqa: S603
+    return subprocess.run(
         [CHROMIUM, *quiet.split(), f"--user-data-dir={folder / 'profile'}", *arguments],
         capture_output=True,
         text=True,
@@ -133,7 +133,7 @@ def test_print_cuts_no_figure(full_page: Path, tmp_path: Path) -> None:
     pdf = tmp_path / "r.pdf"
     chromium(tmp_path, "--no-pdf-header-footer", f"--print-to-pdf={pdf}", full_page.as_uri())
     command = ["pdftotext", str(pdf), "-"]
-    text = subprocess.run(command, capture_output=True, text=True, check=True).stdout  # noqa: S603
+    text = subprocess.run(command, capture_output=True, text=True, check=True).stdout
     sheets = [" ".join(sheet.split()) for sheet in text.split("\f")]
     for parts in (
         ("Accuracy as rows are removed", "share of rows removed", "which flatters the curve"),

@@ -198,20 +198,26 @@ def test_a_model_that_gives_no_vectors(model: Callable[[list[Any]], Any], messag
         dw.embed_texts(["a", "b"], model)
 
 
+# What type checkers would refuse, but callers may still pass.
+strange: Any = ["a", None, 3]
+image: Any = b"a"
+yes: Any = True
+
+
 @pytest.mark.parametrize(
     ("call", "message"),
     [
         (lambda: dw.embed_texts([], Counting()), "the list is empty"),
-        (lambda: dw.embed_texts(["a", None, 3], Counting()), "2 of 3 texts are missing or no strings"),
+        (lambda: dw.embed_texts(strange, Counting()), "2 of 3 texts are missing or no strings"),
         (lambda: dw.embed_texts("a", Counting()), "put it in a list"),
-        (lambda: dw.embed_images(b"a", Counting()), "put it in a list"),
+        (lambda: dw.embed_images(image, Counting()), "put it in a list"),
         (lambda: dw.embed_texts(["a"], "bert"), "embedded by 'minilm' or a callable, not 'bert'"),
         (lambda: dw.embed_images([RED], "minilm"), "embedded by 'efficientnet-lite0' or a callable"),
         (lambda: dw.embed_texts(["a"], Counting(), batch_size=0), "batch_size must be a positive integer, not 0"),
         (lambda: dw.embed_texts(["a"], Counting(), batch_size=True), "batch_size must be a positive integer"),
         (lambda: dw.embed_texts(["a"], Counting(), cache="folder"), "cached only under a name: give cache_key"),
         (lambda: dw.embed_texts(["a"], Counting(), cache_key=""), "cache_key must name the model"),
-        (lambda: dw.embed_texts(["a"], Counting(), cache=True), "cache must be a folder, None"),
+        (lambda: dw.embed_texts(["a"], Counting(), cache=yes), "cache must be a folder, None"),
         (lambda: dw.embed_texts(["a"], "minilm", cache_key="x"), "cache_key names a model of your own"),
     ],
 )

@@ -360,7 +360,8 @@ def test_zero_vectors_under_cosine_are_counted_not_shown() -> None:
     good = dw.Points(np.eye(3), [0, 1, 0])
     zero = dw.Points(np.array([[0.0, 0, 0], [1, 0, 0], [0, 0, 0]]), [0, 1, 0])
     for train, validation in [(zero, good), (good, zero)]:
-        for method in [dw.KNNShapley(), dw.ThresholdKNNShapley(0.5), dw.WeightedKNNShapley()]:
+        methods: list[Any] = [dw.KNNShapley(), dw.ThresholdKNNShapley(0.5), dw.WeightedKNNShapley()]
+        for method in methods:
             with pytest.raises(DataError, match="2 of 3 rows are zero vectors"):
                 dw.value_points(train, validation, method=method)
     value(zero, good, dw.ThresholdKNNShapley(0.5, metric="euclidean"))  # euclidean has no such trouble

@@ -52,7 +52,7 @@ def _fail(message: str, code: int) -> NoReturn:
     sys.exit(code)
 
 
-def _show_warning(  # noqa: PLR0917 - the shape that warnings asks for
+def _show_warning(
     message: Warning | str,
     category: type[Warning],
     filename: str,

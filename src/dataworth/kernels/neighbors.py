@@ -94,9 +94,9 @@ class Rows:
         product of lengths, which is at most the sum of energies; storing rows, halves and thresholds in the
         tile's type adds a few ``u`` more, and float64 screening must also cover :func:`pair_distance`.
         """
-        u = float(np.finfo(self.x.dtype).eps) / 2
-        d = self.x.shape[1]
-        return (2.0 if self.x.dtype == np.float64 else 1.1) * (d + 8) * u
+        unit = float(np.finfo(self.x.dtype).eps) / 2
+        d = int(self.x.shape[1])
+        return (2.0 if self.x.dtype == np.float64 else 1.1) * (d + 8) * unit
 
     @cached_property
     def slack(self) -> NDArray[np.float64]:
@@ -112,7 +112,7 @@ class Rows:
     @property
     def underflow(self) -> float:
         """Absolute bound on what products of very small numbers can lose."""
-        return 4.0 * self.x.shape[1] * float(np.finfo(self.x.dtype).tiny)
+        return 4.0 * int(self.x.shape[1]) * float(np.finfo(self.x.dtype).tiny)
 
 
 def prepare(
@@ -376,7 +376,7 @@ class LinkBits:
 
 def sum_counts(counts: Sequence[NDArray[np.int64]]) -> NDArray[np.int64]:
     """The sum of integer counts, one array a part."""
-    return np.sum(np.stack(list(counts)), axis=0, dtype=np.int64)
+    return np.asarray(np.sum(np.stack(list(counts)), axis=0, dtype=np.int64))
 
 
 def link(

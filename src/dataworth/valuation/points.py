@@ -369,7 +369,7 @@ def suggest_radius(validation: Points, *, metric: Metric = "cosine") -> float:
         >>> import dataworth as dw
         >>> validation = dw.Points([[1.0, 0.1], [1.0, 0.2], [0.1, 1.0], [0.2, 1.0]], [0, 0, 1, 1])
         >>> round(dw.suggest_radius(validation), 4)
-        0.0048
+        0.5238
     """
     if len(validation) < 2:
         raise DataError("suggest_radius needs at least two validation points; give a radius instead")
