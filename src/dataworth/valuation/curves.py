@@ -159,6 +159,7 @@ def _name(model: Any) -> str:
 
 def _accuracy(fresh: Any, train: Points, kept: NDArray[np.intp], validation: Points) -> float:
     from sklearn.base import clone
+    from threadpoolctl import threadpool_limits
 
     if kept.size == 0:
         return 1.0 / np.unique(validation.y).size
@@ -166,7 +167,9 @@ def _accuracy(fresh: Any, train: Points, kept: NDArray[np.intp], validation: Poi
     if (y == y[0]).all():
         return float(np.mean(validation.y == y[0]))
     try:
-        predicted = clone(fresh).fit(train.x[kept], y).predict(validation.x)
+        # Scores of small fits: on a busy machine, threads that wait for each other would cost minutes.
+        with threadpool_limits(1):
+            predicted = clone(fresh).fit(train.x[kept], y).predict(validation.x)
     except ValueError as error:
         raise MethodError(
             f"{_name(fresh)} cannot be trained on the {kept.size} rows left of {len(train)} ({error}); "

@@ -97,7 +97,6 @@ def run_demo(*, progress: bool | None = None) -> DemoResult:
     from sklearn.linear_model import LogisticRegression
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import StandardScaler
-    from threadpoolctl import threadpool_limits
 
     data = digits_with_errors()
     radius = suggest_radius(data.validation)
@@ -105,9 +104,7 @@ def run_demo(*, progress: bool | None = None) -> DemoResult:
 
     def valued(method: ThresholdKNNShapley | KNNShapley) -> Values:
         values = value_points(data.train, data.validation, method=method, progress=progress)
-        # Hundreds of tiny fits: on a busy machine, threads that wait for each other would cost minutes.
-        with threadpool_limits(1):
-            return gather_evidence(values, data.train, data.validation, bad=data.wrong, model=model, show_rows=True)
+        return gather_evidence(values, data.train, data.validation, bad=data.wrong, model=model, show_rows=True)
 
     method = KNNShapley()
     threshold, knn = valued(ThresholdKNNShapley(radius)), valued(method)
