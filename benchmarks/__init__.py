@@ -1,0 +1,1 @@
+"""Speed and memory against peers and physical limits, as ratios measured in one run: ``python -m benchmarks``."""
