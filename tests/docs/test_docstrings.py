@@ -1,0 +1,54 @@
+"""Every example in a docstring runs and prints what it says."""
+
+from __future__ import annotations
+
+import doctest
+import importlib
+import inspect
+import pkgutil
+
+import pytest
+
+import dataworth
+
+# ``dataworth.cli.__main__`` runs the command when it is imported.
+MODULES = [
+    "dataworth",
+    *(
+        module.name
+        for module in pkgutil.walk_packages(dataworth.__path__, "dataworth.")
+        if not module.name.endswith(".__main__")
+    ),
+]
+RESULTS_OF_OTHERS = ("Exhibit", "Links")  # made by gather_evidence, whose example shows them
+METHODS_WITH_PARAMETERS_ONLY = (
+    "Beta",
+    "KNNRegressionShapley",
+    "PublicProxy",
+    "ValidationVote",
+    "WeightedKNNShapley",
+)
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_examples_run(name: str, tmp_path: object, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(str(tmp_path))
+    monkeypatch.setenv("DATAWORTH_CACHE", str(tmp_path))
+    failed, _ = doctest.testmod(importlib.import_module(name))
+    assert failed == 0
+
+
+def test_the_front_door_has_examples() -> None:
+    """Whatever people call has an example; errors and pure parameters do without."""
+    without = [
+        name
+        for name in dataworth.__all__
+        if name != "__version__" and ">>>" not in (inspect.getdoc(getattr(dataworth, name)) or "")
+    ]
+    errors = [name for name in without if _is_error(name)]
+    assert set(without) - set(errors) <= {*RESULTS_OF_OTHERS, *METHODS_WITH_PARAMETERS_ONLY}
+
+
+def _is_error(name: str) -> bool:
+    thing = getattr(dataworth, name)
+    return isinstance(thing, type) and issubclass(thing, (Exception, Warning))
