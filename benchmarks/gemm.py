@@ -32,9 +32,9 @@ same ratio in seconds of this process's cores: where it is far from the ratio, t
 
 
 def measure(*, quick: bool) -> Section:
-    scale = 5 if quick else 1
-    shapes = [  # rows, points, features, classes, goals for TKNN and KNN
-        (50_000 // scale, 5_000 // scale, 1024, 10, 1.25, 1.35),
+    large = (50_000, 5_000, 1024, 10, 1.25, 1.35) if not quick else (10_000, 1_000, 1024, 10, None, None)
+    shapes: list[tuple[int, int, int, int, float | None, float | None]] = [
+        large,  # rows, points, features, classes, goals for TKNN and KNN
         (100_000, 100, 100, 2, 1.5, 5.0),
         (100_000, 100, 10, 2, 3.0, 17.0),
     ]
@@ -46,7 +46,7 @@ def measure(*, quick: bool) -> Section:
     return Section("gemm", "Kernels against bare matrix multiplication", _TEXT, findings)
 
 
-def _workload(problem: Problem, tknn_goal: float, knn_goal: float, pace: Pace) -> list[Finding]:
+def _workload(problem: Problem, tknn_goal: float | None, knn_goal: float | None, pace: Pace) -> list[Finding]:
     radius = radius_for(problem, _SHARE)
     codes, point_codes = problem.train.y, problem.validation.y
     rows = prepare(problem.train.x, codes, problem.n_classes, "cosine")

@@ -36,7 +36,7 @@ def measure(*, quick: bool) -> Section:
     for n in (10_000,) if quick else (10_000, 100_000):
         problem = overlapping(n, _POINTS, _FEATURES)
         say(f"  {problem.shape}")
-        findings += _race(problem, Pace(10 if quick else 60, 2 if quick else 3, 7))
+        findings += _race(problem, Pace(10 if quick else 60, 3, 7))
     return Section("peers", "Peers, end to end", _TEXT, findings)
 
 
