@@ -84,7 +84,8 @@ class WeightedKNNShapley:
 
     Weights are rounded to ``2 ** bits`` levels; a coalition is right when the votes for the validation
     label weigh at least as much as those against it (ties and the empty coalition count as right).
-    O(n^2) a validation point (Wang, Mittal and Jia, AISTATS 2024, arXiv 2401.11103).
+    Linear in the number of rows a validation point after sorting (the game of Wang, Mittal and Jia, AISTATS
+    2024, arXiv 2401.11103).
 
     Args:
         k: How many nearest rows vote.
