@@ -88,6 +88,7 @@ def _draw(sizes: Sequence[int], curves: dict[str, list[float]], path: Path) -> N
         axes.plot(sizes, model / model[-1] * through, ":", color="#777777", linewidth=1)
         axes.annotate(f" {label}", (n[-1], through), color="#555555", fontsize=9, va="center")
     axes.set(xscale="log", yscale="log", xlabel="training rows", ylabel=f"seconds for {_POINTS} validation points")
+    axes.margins(x=0.12)  # room for the names of the dotted lines
     axes.grid(True, which="major", alpha=0.3)
     axes.legend(frameon=False)
     path.parent.mkdir(parents=True, exist_ok=True)

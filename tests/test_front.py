@@ -76,7 +76,5 @@ def test_import_loads_nothing_heavy() -> None:
         "import sys, dataworth; heavy = {'numba', 'scipy', 'sklearn', 'pandas', 'pyarrow', 'altair', 'torch'};"
         "found = heavy & set(sys.modules); sys.exit(', '.join(sorted(found)) or 0)"
     )
-    done = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, check=False
-    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
