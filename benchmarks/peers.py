@@ -25,10 +25,10 @@ _K, _POINTS, _FEATURES, _SHARE = 5, 100, 10, 0.1
 _TEXT = f"""Time of a peer over time of `value_points` with 2 threads, end to end from arrays in memory, imports not
 counted. {_POINTS} validation points, {_FEATURES} features, two classes, K = {_K}, a radius that takes in a tenth of the
 rows. *The loops* are the formulas as printed: for each validation point distances and a sort by NumPy, then a
-Python loop over rows (one thread, as they are; cosine metric). *pyDVL* is `KNNShapleyValuation` of pyDVL 0.10 with its
-own 2 jobs (it starts with 1), in its own environment (euclidean metric; its game divides by K, so it meets `normalise="k"`). Where the
-peer is right (it is for at least K rows), values are compared: the greatest difference of any row, over the
-greatest value."""
+Python loop over rows (one thread, as they are; cosine metric). *pyDVL* is `KNNShapleyValuation` of pyDVL 0.10 with 2
+jobs, and with 1 as it is unless told otherwise, in its own environment (euclidean metric; its game divides by K, so
+it meets `normalise="k"`). Where the peer is right (it is for at least K rows), values are compared: the greatest
+difference of any row, over the greatest value."""
 
 
 def measure(*, quick: bool) -> Section:
