@@ -328,8 +328,9 @@ def test_text_and_number_labels_are_refused() -> None:
 def test_train_labels_that_are_no_class_warn_with_a_count() -> None:
     train = dw.Points(np.eye(3), ["a", "ghost", "ghost"])
     validation = dw.Points(np.eye(3), ["a", "b", "a"])
-    with pytest.warns(UnmatchedLabels, match="2 of 3 train labels"):
+    with pytest.warns(UnmatchedLabels, match="2 of 3 train labels") as warned:
         dw.value_points(train, validation, method=dw.ThresholdKNNShapley(1.0))
+    assert warned[0].filename == __file__  # it points at the caller
 
 
 def test_more_classes_lower_the_guess() -> None:

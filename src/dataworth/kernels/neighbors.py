@@ -21,7 +21,7 @@ from numba import njit
 from numpy.typing import NDArray
 
 from dataworth.errors import DataError
-from dataworth.kernels.sorting import sort_stably
+from dataworth.kernels.sorting import select, sort_stably
 from dataworth.kernels.team import Tick, blocks, run
 
 __all__ = [
@@ -620,10 +620,7 @@ def _count_bound(values, count):  # type: ignore[no-untyped-def]
     """
     if 4 * count >= values.shape[0]:
         return values.dtype.type(np.inf)
-    least = _column_least(values, 4 * count)
-    nothing = np.empty(least.shape[0], np.uint8)
-    sort_stably(least, nothing, np.empty_like(least), np.empty_like(nothing))
-    return least[count - 1]
+    return select(_column_least(values, 4 * count), count - 1)
 
 
 @njit(nogil=True, cache=True)

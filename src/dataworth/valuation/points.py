@@ -160,7 +160,7 @@ class _Task:
                 f"{unmatched} of {len(train)} train labels are no validation class: those rows match no "
                 "validation point, so they can only lower the votes of others",
                 UnmatchedLabels,
-                stacklevel=4,
+                stacklevel=3,
             )
         return cls(train, validation, codes, point_codes, known.size)
 
