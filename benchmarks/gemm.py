@@ -138,7 +138,7 @@ def _workload(problem: Problem, tknn_goal: float | None, knn_goal: float | None,
 
 def _bare_panels(rows: Rows, judges: Judges, threads: int) -> None:
     """The products that ``knn_values`` makes, into a panel of distances as it holds them, and nothing else."""
-    panels = knn._panels(len(rows), len(judges))
+    panels = knn._panels(len(rows), len(judges), 4)
     memory = np.empty((panels[0][1], len(rows)), dtype=rows.x.dtype)
     for first, past in panels:
         _fill(rows, judges.take(first, past), memory[: past - first], threads)

@@ -57,13 +57,13 @@ def test_progress_ticks_reach_the_promised_number() -> None:
     ticks: list[int] = []
     judges = Judges.ready(rows, v, np.zeros(70, np.int64), None)
     knn.knn_values(rows, judges, np.zeros(70, np.int64), 5, threads=2, tick=ticks.append)
-    assert sum(ticks) == knn.knn_jobs(300, 70, 5) > 1
-    assert knn.knn_jobs(300, 70, 300) == 0
+    assert sum(ticks) == knn.knn_jobs(300, 70, 5, "float32") > 1
+    assert knn.knn_jobs(300, 70, 300, "float32") == 0
 
 
 def test_panels_cover_the_points_within_memory() -> None:
     for n, m in [(10, 3), (10**5, 100), (10**7, 1000)]:
-        panels = knn._panels(n, m)
+        panels = knn._panels(n, m, 4)
         assert [z for panel in panels for z in range(*panel)] == list(range(m))
         assert all((b - a) * n * 4 <= max(64 * 2**20, 8 * n * 4) for a, b in panels)
 

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from dataworth.errors import DataError
 from dataworth.kernels import neighbors
-from dataworth.kernels.neighbors import Judges, LinkBits, Metric, Rows
+from dataworth.kernels.neighbors import Judges, Metric, Rows
 from dataworth.kernels.threshold import add_links, point_weights
 from tests import oracles, strategies
 from tests.strategies import Problem
@@ -140,7 +140,8 @@ def test_counts_of_parts_add_up_and_values_follow_from_links_alone() -> None:
     cuts = [slice(0, 250), slice(250, 251), slice(251, 900)]
     parts = [ready(x[cut], codes[cut], v, point_codes, "cosine") for cut in cuts]
     links = [neighbors.link(*part, 0.6) for part in parts]
-    n_same, n_other = LinkBits.counts(links)
+    n_same = np.sum([part.n_same for part in links], axis=0)
+    n_other = np.sum([part.n_other for part in links], axis=0)
     assert (n_same == whole.n_same).all()
     assert (n_other == whole.n_other).all()
     same, other = point_weights(n_same, n_other, 3)
@@ -186,6 +187,29 @@ def test_settled_rows_stand_in_exact_order(values: list[int], seed: int, nearest
     order = np.lexsort((rows.order, gaps))
     expected, _ = neighbors.nearest_first(x, v[0], "euclidean")
     assert rows.order[order][:nearest].tolist() == expected[:nearest].tolist()
+
+
+@pytest.mark.parametrize("case", ["near copies", "far from the origin", "long rows"])
+def test_settled_rows_stay_ahead_of_all_others(case: str) -> None:
+    """So many rows within rounding of each other that their gaps, dealt anew, could pass rows never looked at."""
+    rng = np.random.default_rng(0)
+    metric: Metric = "cosine" if case == "near copies" else "euclidean"
+    if case == "near copies":
+        middle = rng.normal(size=64)
+        x, v = middle + 0.008 * rng.normal(size=(8000, 64)), middle + 0.008 * rng.normal(size=(2, 64))
+    elif case == "far from the origin":
+        x, v = 3e5 + rng.uniform(size=(20_000, 1)), np.array([[1.0], [-1.0]])
+    else:
+        x = rng.normal(size=(3000, 8)) * rng.lognormal(sigma=3, size=(3000, 1))
+        v = rng.normal(size=(2, 8)) * 40
+    x, v = x.astype(np.float32), v.astype(np.float32)
+    rows, judges = ready(x, np.zeros(len(x), np.int64), v, np.zeros(2, np.int64), metric)
+    for nearest in (20, 500):
+        panel = neighbors.products(rows, judges)
+        for z in range(2):
+            neighbors.settle_ties(panel[z], nearest, rows, judges, z, np.empty(len(x), np.uint32))
+            got = rows.order[np.lexsort((rows.order, panel[z]))][:nearest]
+            assert got.tolist() == neighbors.nearest_first(x, v[z], metric)[0][:nearest].tolist()
 
 
 @given(st.lists(st.integers(-50, 50), min_size=1, max_size=2000), st.integers(1, 2000))

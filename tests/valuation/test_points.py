@@ -319,6 +319,13 @@ def test_labels_of_different_integer_kinds_match() -> None:
     assert (value(mixed, validation, dw.KNNShapley()) == value(train, validation, dw.KNNShapley())).all()
 
 
+def test_integers_beyond_the_reach_of_floats_match_across_kinds() -> None:
+    big = 2**60
+    train = dw.Points(np.eye(2), np.array([big + 1, big + 3], dtype=np.int64))
+    validation = dw.Points(np.eye(2), np.array([big + 1, big + 3], dtype=np.uint64))
+    assert (dw.value_points(train, validation, method=dw.ThresholdKNNShapley(0.0)).values == 0.25).all()
+
+
 def test_text_and_number_labels_are_refused() -> None:
     train, validation = blobs(10, 2, 4, 2)
     with pytest.raises(DataError, match="train labels are text, but the classes are numbers"):
@@ -343,6 +350,8 @@ def test_more_classes_lower_the_guess() -> None:
     ("classes", "message"),
     [
         ([], "list of labels"),
+        (3, "list of labels"),
+        ([["a"], ["b", "c"]], "list of labels"),
         (["a", "a"], "repeats"),
         ([1, 2], "text, but the classes are numbers"),
         (["a"], "not among"),
@@ -373,6 +382,34 @@ def test_features_too_large_for_float32() -> None:
     with pytest.raises(DataError, match="dtype='float64'"):
         dw.value_points(points, points, method=dw.KNNShapley(metric="euclidean"))
     value(points, points, dw.KNNShapley(metric="euclidean"), dtype="float64")
+
+
+@pytest.mark.parametrize("size", [1e160, 1e-170])
+def test_features_beyond_the_reach_of_float64(size: float) -> None:
+    points = dw.Points(np.array([[size, 0], [0, size], [size, size]]), [0, 1, 0])
+    methods: list[Any] = [
+        dw.KNNShapley(metric="euclidean"),
+        dw.ThresholdKNNShapley(1.0, metric="euclidean"),
+        dw.WeightedKNNShapley(metric="euclidean"),
+        dw.KNNRegressionShapley(),
+    ]
+    for method in methods:
+        with pytest.raises(DataError, match="rescale"):
+            dw.value_points(points, points, method=method, dtype="float64")
+    with pytest.raises(DataError, match="rescale"):
+        dw.suggest_radius(points, metric="euclidean")
+
+
+def test_a_radius_beyond_everything_takes_in_everybody() -> None:
+    train, validation = blobs(50, 3, 10, 2)
+    huge = value(train, validation, dw.ThresholdKNNShapley(1e100, metric="euclidean"))
+    assert (huge == value(train, validation, dw.ThresholdKNNShapley(2.0))).all()
+
+
+def test_labels_of_strangers_count_among_the_two() -> None:
+    train, validation = dw.Points(np.eye(3), ["a", "b", "c"]), dw.Points(np.eye(3), ["a", "a", "a"])
+    with pytest.raises(MethodError, match="two classes, but there are 3"), pytest.warns(UnmatchedLabels):
+        dw.value_points(train, validation, method=dw.WeightedKNNShapley())
 
 
 def test_three_labels_are_too_many_for_weighted() -> None:
@@ -422,6 +459,9 @@ def test_arrays_are_not_points() -> None:
         lambda: dw.ThresholdKNNShapley(float("inf"), metric="euclidean"),
         lambda: dw.ThresholdKNNShapley(2.5),
         lambda: dw.ThresholdKNNShapley(0.5, semivalue="owen"),  # type: ignore[arg-type]
+        lambda: dw.ThresholdKNNShapley(1e200, metric="euclidean"),
+        lambda: dw.WeightedKNNShapley(bits=True),
+        lambda: dw.PublicProxy(0.5, expected_rows=True),
         lambda: dw.Beta(0, 1),
         lambda: dw.Beta(1, float("inf")),
         lambda: dw.WeightedKNNShapley(bits=0),
@@ -436,6 +476,14 @@ def test_parameters_that_make_no_sense(make: Any) -> None:
 
 
 # -- results -----------------------------------------------------------------------------------------
+
+
+def test_numbers_of_numpy_are_parameters_too() -> None:
+    train, validation = blobs(50, 3, 10, 2)
+    assert (
+        value(train, validation, dw.KNNShapley(np.int64(3))) == value(train, validation, dw.KNNShapley(3))  # type: ignore[arg-type]
+    ).all()
+    value(train, validation, dw.ThresholdKNNShapley(np.float32(0.5)))  # type: ignore[arg-type]
 
 
 def test_values_carry_names_and_provenance() -> None:
@@ -483,6 +531,12 @@ def test_ties_go_to_the_larger_radius() -> None:
     same = dw.Points(np.random.default_rng(0).normal(size=(30, 3)), [1] * 30)
     furthest = np.linalg.norm(same.x[:, None] - same.x[None], axis=2).max()
     assert dw.suggest_radius(same, metric="euclidean") == pytest.approx(furthest)
+
+
+def test_a_metric_that_is_none_suggests_nothing() -> None:
+    _, validation = blobs(1, 4, 12, 3)
+    with pytest.raises(MethodError, match="metric must be"):
+        dw.suggest_radius(validation, metric="manhattan")  # type: ignore[arg-type]
 
 
 def test_one_point_suggests_nothing() -> None:

@@ -20,7 +20,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from dataworth.kernels.neighbors import Judges, Rows, product_jobs, products, settle_ties
+from dataworth.kernels.neighbors import DType, Judges, Rows, product_jobs, products, settle_ties
 from dataworth.kernels.sorting import sort_stably
 from dataworth.kernels.team import Tick, add_in_order, blocks
 
@@ -74,7 +74,7 @@ def knn_values(
     recheck = n if rows.x.dtype == np.float64 else min(n, 2 * k + max(16, 4096 // rows.x.shape[1]))
     workers = [_Workspace.of(rows) for _ in range(threads)]
 
-    panels = _panels(n, len(point_codes))
+    panels = _panels(n, len(point_codes), rows.x.itemsize)
     memory = np.empty((panels[0][1], n), dtype=rows.x.dtype)
 
     def add_panel(first: int, past: int) -> None:
@@ -92,12 +92,13 @@ def knn_values(
     return rows.unsort(total)
 
 
-def knn_jobs(n_train: int, n_validation: int, k: int) -> int:
+def knn_jobs(n_train: int, n_validation: int, k: int, dtype: DType) -> int:
     """How many times :func:`knn_values` ticks."""
     if n_train <= k:
         return 0
     return sum(
-        product_jobs(n_train, z1 - z0) + len(blocks(z1 - z0, _GROUP)) for z0, z1 in _panels(n_train, n_validation)
+        product_jobs(n_train, z1 - z0) + len(blocks(z1 - z0, _GROUP))
+        for z0, z1 in _panels(n_train, n_validation, np.dtype(dtype).itemsize)
     )
 
 
@@ -127,9 +128,9 @@ def soft_from_fixed(
     return fixed + gain * (points_of[codes] - matches / n) - len(point_codes) / (n_classes * n)
 
 
-def _panels(n_train: int, n_validation: int) -> list[tuple[int, int]]:
+def _panels(n_train: int, n_validation: int, itemsize: int) -> list[tuple[int, int]]:
     """Ranges of validation points whose distances are held at once: multiples of a group, within memory."""
-    fit = _PANEL_BYTES // (4 * n_train) // _GROUP * _GROUP
+    fit = _PANEL_BYTES // (itemsize * n_train) // _GROUP * _GROUP
     return blocks(n_validation, max(_GROUP, min(256, fit)))
 
 
@@ -247,7 +248,7 @@ def _assign_buckets(gaps, matches, low, high, bucket):  # type: ignore[no-untype
     if low < high:
         least = max(least, low)
         most = min(most, high)
-    top = U32(_SPREAD * n)
+    top = U32(min(_SPREAD * n, 1 << 24))  # numbers of buckets must be exact in float32
     wide = np.float64(most) - np.float64(least)
     scale = real(0.0)
     if wide > np.float64(top) * 1e-30:

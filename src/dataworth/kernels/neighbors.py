@@ -11,7 +11,6 @@ order of summation. So no tile, thread, part or other row ever changes a decisio
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from functools import cached_property
 from typing import Any, Literal, TypeAlias
@@ -32,6 +31,7 @@ __all__ = [
     "Metric",
     "Rows",
     "check_directions",
+    "check_scale",
     "distances_to",
     "link",
     "link_jobs",
@@ -102,6 +102,11 @@ class Rows:
     def slack(self) -> NDArray[np.float64]:
         """Each row's share of the bound on the error of a screened product; a point's share comes on top."""
         return np.asarray(self.rounding * self.energy)
+
+    @cached_property
+    def most_slack(self) -> float:
+        """The largest row's share of the bound."""
+        return float(self.slack.max())
 
     def unsort(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
         """Values of the sorted rows, in the order the rows were given."""
@@ -190,6 +195,23 @@ def check_directions(norm: NDArray[np.float64]) -> None:
     if odd:
         raise DataError(
             f"{odd} of {norm.size} rows are too long or too short for cosine similarity; rescale the features"
+        )
+
+
+def check_scale(*sets: NDArray[Any]) -> None:
+    """Refuse features whose squared differences leave the range of float64.
+
+    Args:
+        sets: Rows and points as given, each ``(n, d)``.
+
+    Raises:
+        DataError: The largest number is above 1e150, or all are below 1e-140 but not zero.
+    """
+    largest = max(max(float(x.max()), -float(x.min())) for x in sets)
+    if largest > 1e150 or 0.0 < largest < 1e-140:
+        raise DataError(
+            f"features are too {'large' if largest > 1 else 'small'} for euclidean distances "
+            f"(the largest is {largest:.0e} in size); rescale them"
         )
 
 
@@ -292,6 +314,7 @@ class Judges:
     Args:
         x: Unit points or points minus the centre, ``(n_validation, d)``, in the type of the rows.
         slack: Each point's share of the bound on the error of a screened product, ``(n_validation,)``.
+        energy: Half the squared length of each row of ``x``, ``(n_validation,)``.
         source: The points as given.
         norm: float64 length of each point (cosine).
         same_from: Where the rows of the point's label begin, ``(n_validation,)``.
@@ -337,10 +360,11 @@ class Judges:
         at = np.full(len(self.x), 1.0 - limit) if rows.metric == "cosine" else self.energy - 0.5 * limit**2
         slack = self.slack + rows.rounding * 0.5 * limit**2
         up, down = np.asarray(np.inf, rows.x.dtype), np.asarray(-np.inf, rows.x.dtype)
-        return (
-            np.nextafter((at + slack).astype(rows.x.dtype), up),
-            np.nextafter((at - slack).astype(rows.x.dtype), down),
-        )
+        with np.errstate(over="ignore"):  # a radius beyond float32 takes in everybody
+            return (
+                np.nextafter((at + slack).astype(rows.x.dtype), up),
+                np.nextafter((at - slack).astype(rows.x.dtype), down),
+            )
 
 
 # -- links within a radius -------------------------------------------------------------------------
@@ -368,15 +392,9 @@ class LinkBits:
         bits = np.unpackbits(self.bits, axis=0, bitorder="little")
         return bits[: self.n_same.shape[0]].astype(np.bool_)
 
-    @staticmethod
-    def counts(parts: Sequence[LinkBits]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """The counts over several parts of the rows: integers, so any order gives the same."""
-        return sum_counts([part.n_same for part in parts]), sum_counts([part.n_other for part in parts])
-
-
-def sum_counts(counts: Sequence[NDArray[np.int64]]) -> NDArray[np.int64]:
-    """The sum of integer counts, one array a part."""
-    return np.asarray(np.sum(np.stack(list(counts)), axis=0, dtype=np.int64))
+    def counts(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """``n_same`` and ``n_other``, without the bits: counts of several parts of the rows merge by addition."""
+        return self.n_same, self.n_other
 
 
 def link(
@@ -545,19 +563,24 @@ def settle_ties(gaps: NDArray[Any], nearest: int, rows: Rows, judges: Judges, z:
         pick: Scratch, ``(n,)``.
     """
     _settle_ties(
-        gaps, nearest, rows.order, rows.slack, judges.slack[z], rows.source, rows.norm,
-        judges.source[z], judges.norm[z], rows.metric == "cosine", pick,
+        gaps, nearest, rows.order, rows.slack, rows.most_slack, rows.rounding, judges.slack[z], judges.energy[z],
+        rows.source, rows.norm, judges.source[z], judges.norm[z], rows.metric == "cosine", pick,
     )  # fmt: skip
 
 
 @njit(nogil=True, cache=True)
 def _settle_ties(  # type: ignore[no-untyped-def]
-    gaps, nearest, order, slack, point_slack, source, norm, point, point_norm, cosine, pick
+    gaps, nearest, order, slack, most_slack, rounding, point_slack, point_energy,
+    source, norm, point, point_norm, cosine, pick,
 ):  # fmt: skip
     m = _pick_up_to(gaps, _count_bound(gaps, nearest), pick)
     near, found, spare = _sorted_picks(gaps, pick, m)
-    band = 2.0 * (_largest(slack, near[:nearest]) + point_slack)
-    edge = np.nextafter(gaps.dtype.type(found[nearest - 1] + band), gaps.dtype.type(np.inf))
+    # A row whose gap may be as small as the last of the nearest is itself no longer than this, and so is its
+    # share of the bound: from half |x|^2 - x.v <= c follows |x| <= |v| + sqrt(|v|^2 + 2 c).
+    cutoff = np.float64(found[nearest - 1])
+    reach = np.sqrt(point_energy) + np.sqrt(max(point_energy + cutoff + 2.0 * (most_slack + point_slack), 0.0))
+    band = 2.0 * (min(most_slack, 1.01 * rounding * reach * reach) + point_slack)
+    edge = np.nextafter(gaps.dtype.type(cutoff + band), gaps.dtype.type(np.inf))
     if edge > found[m - 1] and m < gaps.shape[0]:  # more rows may tie with the last of the nearest
         m = _pick_up_to(gaps, edge, pick)
         near, found, spare = _sorted_picks(gaps, pick, m)
@@ -566,12 +589,13 @@ def _settle_ties(  # type: ignore[no-untyped-def]
     place = np.empty(m, np.int64)
     spare_exact = np.empty(m)
     spare_place = np.empty(m, np.int64)
-    start = 0
-    last = found[0]
-    while start < m:
-        stop = start + 1  # rows of one run may stand in any order
-        while stop < m and np.float64(found[stop]) - np.float64(found[stop - 1]) <= band:
-            stop += 1
+    # From the farthest run to the nearest, gaps are dealt downwards: below them stand only rows that were picked.
+    stop = m
+    last = gaps.dtype.type(np.inf)
+    while stop > 0:
+        start = stop - 1  # rows of one run may stand in any order
+        while start > 0 and np.float64(found[start]) - np.float64(found[start - 1]) <= band:
+            start -= 1
         alone = stop == start + 1
         if not alone:
             for j in range(start, stop):
@@ -580,15 +604,15 @@ def _settle_ties(  # type: ignore[no-untyped-def]
             for j in range(start, stop):
                 exact[j] = _distance(source[place[j]], point, norm[place[j]], point_norm, cosine)
             sort_stably(exact[start:stop], near[start:stop], spare_exact, spare)
-        for j in range(start, stop):
+        for j in range(stop - 1, start - 1, -1):
             gap = found[j]
-            if not alone and j > start and exact[j] == exact[j - 1]:
+            if j < stop - 1 and exact[j] == exact[j + 1]:
                 gap = last
-            elif j > 0 and gap <= last:
-                gap = np.nextafter(last, gaps.dtype.type(np.inf))
+            elif gap >= last:
+                gap = np.nextafter(last, -gaps.dtype.type(np.inf))
             gaps[near[j]] = gap
             last = gap
-        start = stop
+        stop = start
 
 
 @njit(nogil=True, cache=True)

@@ -57,7 +57,8 @@ def sort_stably(key, load, spare_key, spare_load):  # type: ignore[no-untyped-de
 def select(values, k):  # type: ignore[no-untyped-def]
     """The k-th smallest value, counted from 0; the values are moved about.
 
-    Quickselect around the median of three, which keeps sorted and equal values cheap.
+    Quickselect around the median of three, which keeps sorted and equal values cheap; an order crafted against
+    it costs O(n^2), so it is for short lists.
 
     Args:
         values: Not NaN, ``(n,)`` with ``n > k``.

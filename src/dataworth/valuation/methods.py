@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from numbers import Integral, Real
 from typing import Literal, TypeAlias
 
 from dataworth.errors import MethodError
@@ -31,6 +32,9 @@ class KNNShapley:
             (the game of Jia et al., PVLDB 2019; an empty coalition scores 0).
         metric: ``"cosine"`` (1 - cosine similarity) or ``"euclidean"``.
 
+    Raises:
+        MethodError: A parameter out of range.
+
     Example:
         >>> import dataworth as dw
         >>> train = dw.Points([[1.0, 0.0], [0.0, 1.0]], ["cat", "dog"])
@@ -43,7 +47,7 @@ class KNNShapley:
     metric: Metric = "cosine"
 
     def __post_init__(self) -> None:
-        _check_k(self.k)
+        _check_whole("k", self.k, 1)
         _check_choice("normalise", self.normalise, ("subset", "k"))
         _check_choice("metric", self.metric, METRICS)
 
@@ -59,6 +63,9 @@ class ThresholdKNNShapley:
             threshold of -0.5 on negative cosine similarity is ``radius=0.5``.
         semivalue: ``"shapley"``, ``"banzhaf"``, ``"leave-one-out"`` or ``Beta(alpha, beta)``.
         metric: ``"cosine"`` (1 - cosine similarity, in [0, 2]) or ``"euclidean"``.
+
+    Raises:
+        MethodError: A parameter out of range.
 
     Example:
         >>> import dataworth as dw
@@ -92,6 +99,15 @@ class WeightedKNNShapley:
         kernel: ``"rbf"`` (weights fall with squared distance) or ``"uniform"`` (all weigh the same).
         bits: How finely weights are rounded, 1 to 8.
         metric: ``"cosine"`` or ``"euclidean"``.
+
+    Raises:
+        MethodError: A parameter out of range.
+
+    Example:
+        >>> import dataworth as dw
+        >>> train = dw.Points([[1.0, 0.0], [0.0, 1.0]], ["cat", "dog"])
+        >>> dw.value_points(train, train, method=dw.WeightedKNNShapley(k=1, kernel="uniform")).values
+        array([0., 0.])
     """
 
     k: int = 5
@@ -100,11 +116,10 @@ class WeightedKNNShapley:
     metric: Metric = "cosine"
 
     def __post_init__(self) -> None:
-        _check_k(self.k)
+        _check_whole("k", self.k, 1)
         _check_choice("kernel", self.kernel, ("rbf", "uniform"))
         _check_choice("metric", self.metric, METRICS)
-        if not isinstance(self.bits, int) or not 1 <= self.bits <= 8:
-            raise MethodError(f"bits must be an integer from 1 to 8, not {self.bits!r}")
+        _check_whole("bits", self.bits, 1, 8)
 
 
 @dataclass(frozen=True)
@@ -118,6 +133,16 @@ class KNNRegressionShapley:
         empty: What no rows at all score: ``"zero"`` (the paper's) or ``"natural"`` (minus the squared target,
             as a prediction of zero would).
         metric: ``"euclidean"`` or ``"cosine"``.
+
+    Raises:
+        MethodError: A parameter out of range.
+
+    Example:
+        >>> import dataworth as dw
+        >>> train = dw.Points([[0.0], [1.0]], [1.0, 3.0])
+        >>> judge = dw.Points([[0.0]], [1.0])
+        >>> dw.value_points(train, judge, method=dw.KNNRegressionShapley(k=1, empty="natural")).values
+        array([ 2.5, -1.5])
     """
 
     k: int = 5
@@ -125,7 +150,7 @@ class KNNRegressionShapley:
     metric: Metric = "euclidean"
 
     def __post_init__(self) -> None:
-        _check_k(self.k)
+        _check_whole("k", self.k, 1)
         _check_choice("empty", self.empty, ("zero", "natural"))
         _check_choice("metric", self.metric, METRICS)
 
@@ -139,6 +164,16 @@ class ValidationVote:
     Args:
         radius: In the metric's unit.
         metric: ``"cosine"`` or ``"euclidean"``.
+
+    Raises:
+        MethodError: A parameter out of range.
+
+    Example:
+        >>> import dataworth as dw
+        >>> train = dw.Points([[1.0, 0.0], [0.9, 0.1]], ["cat", "dog"])
+        >>> judges = dw.Points([[1.0, 0.0], [0.0, 1.0]], ["cat", "dog"])
+        >>> dw.value_points(train, judges, method=dw.ValidationVote(radius=0.5)).values
+        array([ 0.5, -0.5])
     """
 
     radius: float
@@ -161,6 +196,16 @@ class PublicProxy:
         expected_rows: The publicly known or declared number of training rows; None takes the true number,
             which is not public unless you say so.
         metric: ``"cosine"`` or ``"euclidean"``.
+
+    Raises:
+        MethodError: A parameter out of range.
+
+    Example:
+        >>> import dataworth as dw
+        >>> train = dw.Points([[1.0, 0.0], [0.0, 1.0]], ["cat", "dog"])
+        >>> values = dw.value_points(train, train, method=dw.PublicProxy(radius=0.5, expected_rows=2)).values
+        >>> (values > 0).all()
+        np.True_
     """
 
     radius: float
@@ -170,8 +215,8 @@ class PublicProxy:
     def __post_init__(self) -> None:
         _check_choice("metric", self.metric, METRICS)
         _check_radius(self.radius, self.metric)
-        if self.expected_rows is not None and (not isinstance(self.expected_rows, int) or self.expected_rows < 1):
-            raise MethodError(f"expected_rows must be a positive integer or None, not {self.expected_rows!r}")
+        if self.expected_rows is not None:
+            _check_whole("expected_rows", self.expected_rows, 1)
 
 
 PointMethod: TypeAlias = (
@@ -179,20 +224,18 @@ PointMethod: TypeAlias = (
 )
 
 
-def _check_k(k: int) -> None:
-    if not isinstance(k, int) or isinstance(k, bool) or k < 1:
-        raise MethodError(f"k must be a positive integer, not {k!r}")
+def _check_whole(name: str, given: object, low: int, high: int | None = None) -> None:
+    whole = isinstance(given, Integral) and not isinstance(given, bool)
+    if not whole or given < low or (high is not None and given > high):  # type: ignore[operator]
+        span = f"of {low} or more" if high is None else f"from {low} to {high}"
+        raise MethodError(f"{name} must be an integer {span}, not {given!r}")
 
 
-def _check_radius(radius: float, metric: Metric) -> None:
-    top = 2.0 if metric == "cosine" else float("inf")
-    if (
-        isinstance(radius, bool)
-        or not isinstance(radius, (int, float))
-        or not 0 <= radius <= top
-        or radius == float("inf")
-    ):
-        unit = "from 0 to 2 (1 - cosine similarity; the paper's tau = -0.5 is 0.5)" if top == 2 else "0 or more"
+def _check_radius(radius: object, metric: Metric) -> None:
+    top = 2.0 if metric == "cosine" else 1e150
+    number = isinstance(radius, Real) and not isinstance(radius, bool)
+    if not number or not 0 <= radius <= top:  # type: ignore[operator]
+        unit = "from 0 to 2 (1 - cosine similarity; the paper's tau = -0.5 is 0.5)" if top == 2 else "from 0 to 1e150"
         raise MethodError(f"radius must be a number {unit}, not {radius!r}")
 
 

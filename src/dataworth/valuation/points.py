@@ -38,8 +38,8 @@ __all__ = ["suggest_radius", "value_points"]
 
 # Memory for the bits of the links held at once; more validation points come in further panels.
 _BITS_BYTES = 64 * 2**20
-# suggest_radius looks at no more validation points than this, evenly spread.
-_RADIUS_POINTS = 2000
+# Distances between validation points are looked at for no more points than this.
+_MOST_POINTS = 2000
 
 
 def value_points(
@@ -166,7 +166,10 @@ class _Task:
 
     def ready(self, metric: Metric, dtype: DType, threads: int) -> tuple[Rows, Judges]:
         """Rows and points made ready for tiles; euclidean data is centred on the validation mean, which is public."""
-        centre = self.validation.x.mean(axis=0, dtype=np.float64) if metric == "euclidean" else None
+        centre = None
+        if metric == "euclidean":
+            neighbors.check_scale(self.train.x, self.validation.x)
+            centre = self.validation.x.mean(axis=0, dtype=np.float64)
         rows = neighbors.prepare(
             self.train.x, self.codes, self.n_classes, metric, centre=centre, dtype=dtype, threads=threads
         )
@@ -176,13 +179,14 @@ class _Task:
 def _class_list(validation: Points, classes: Sequence[Any] | None) -> NDArray[Any]:
     if classes is None:
         return np.unique(validation.y)
-    given = np.asarray(list(classes))
-    if given.ndim != 1 or given.size == 0 or given.dtype.kind not in "USTiubf":
-        raise InputError(f"classes must be a list of labels, not {given.dtype} of shape {given.shape}")
+    try:
+        given = Points(np.zeros((len(classes), 1)), classes).y  # the same rules as for labels
+    except (DataError, TypeError):
+        raise InputError(f"classes must be a list of labels, one kind and none missing, not {classes!r}") from None
     if np.unique(given).size != given.size:
         raise InputError(f"classes repeats labels: {given.size} given, {np.unique(given).size} different")
     _check_same_kind(validation.y, given, "validation labels")
-    return np.unique(given.astype(np.str_) if given.dtype.kind in "ST" else given)
+    return np.unique(given)
 
 
 def _check_same_kind(labels: NDArray[Any], classes: NDArray[Any], name: str) -> None:
@@ -193,6 +197,9 @@ def _check_same_kind(labels: NDArray[Any], classes: NDArray[Any], name: str) -> 
 
 
 def _encode(labels: NDArray[Any], classes: NDArray[Any]) -> NDArray[np.int64]:
+    """The number of each label's class, in ascending order of classes; -1 for a label that is no class."""
+    if {labels.dtype.kind, classes.dtype.kind} == {"i", "u"}:  # NumPy would compare these as floats
+        labels, classes = labels.astype(object), classes.astype(object)
     at = np.minimum(np.searchsorted(classes, labels), classes.size - 1)
     return np.where(classes[at] == labels, at, -1).astype(np.int64)
 
@@ -226,7 +233,7 @@ def _knn(task: _Task, method: KNNShapley, dtype: DType, threads: int, progress: 
     n = len(rows)
     soft = method.normalise == "subset"
     k = min(method.k, n) if soft else method.k
-    with _bar(knn_jobs(n, len(judges), k), "KNN-Shapley", progress) as tick:
+    with _bar(knn_jobs(n, len(judges), k, dtype), "KNN-Shapley", progress) as tick:
         fixed = knn_values(rows, judges, task.point_codes, k, threads=threads, tick=tick)
     return soft_from_fixed(fixed, task.codes, task.point_codes, k, task.n_classes) if soft else fixed
 
@@ -246,14 +253,21 @@ def _linked(
     """Link, count, add: the three steps of every value that rests on a radius."""
     rows, judges = task.ready(method.metric, dtype, threads)
     sums = np.zeros(len(rows))
-    panels = blocks(len(judges), max(8, _BITS_BYTES * 8 // len(rows) // 8 * 8))
-    jobs = sum(neighbors.link_jobs(len(rows), stop - start) for start, stop in panels)
+    panels = _link_panels(rows, judges)
+    jobs = sum(neighbors.link_jobs(len(rows), panel.stop - panel.start) for panel in panels)
     with _bar(jobs, type(method).__name__, progress) as tick:
-        for start, stop in panels:
-            links = neighbors.link(rows, judges.take(start, stop), method.radius, threads=threads, tick=tick)
-            same, other = weigh(links, slice(start, stop))
-            add_links(rows, links.bits, task.point_codes[start:stop], same, other, sums, threads=threads)
+        for panel in panels:
+            links = neighbors.link(
+                rows, judges.take(panel.start, panel.stop), method.radius, threads=threads, tick=tick
+            )
+            same, other = weigh(links, panel)
+            add_links(rows, links.bits, task.point_codes[panel], same, other, sums, threads=threads)
     return sums
+
+
+def _link_panels(rows: Rows, judges: Judges) -> list[slice]:
+    """Validation points in panels whose bits fit in memory; panels start at multiples of 8."""
+    return [slice(*block) for block in blocks(len(judges), max(8, _BITS_BYTES * 8 // len(rows) // 8 * 8))]
 
 
 def _threshold_weights(task: _Task, method: ThresholdKNNShapley) -> Weigh:
@@ -271,10 +285,13 @@ def _proxy_weights(task: _Task, method: PublicProxy, dtype: DType, threads: int)
     """Values from counts that the validation set predicts: its own leave-one-out links, scaled to the rows expected."""
     judged = _Task(task.validation, task.validation, task.point_codes, task.point_codes, task.n_classes)
     rows, judges = judged.ready(method.metric, dtype, threads)
-    links = neighbors.link(rows, judges, method.radius, threads=threads)
+    parts = [
+        neighbors.link(rows, judges.take(panel.start, panel.stop), method.radius, threads=threads).counts()
+        for panel in _link_panels(rows, judges)
+    ]
     scale = (method.expected_rows or len(task.train)) / len(task.validation)
-    n_same = (links.n_same - 1 + 0.5) * scale  # a point is always its own neighbour, of its own label
-    n_other = (links.n_other + 0.5) * scale
+    n_same = (np.concatenate([same for same, _ in parts]) - 1 + 0.5) * scale  # a point is its own neighbour
+    n_other = (np.concatenate([other for _, other in parts]) + 0.5) * scale
 
     def weigh(_: neighbors.LinkBits, panel: slice) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         counts = n_same[panel], n_other[panel]
@@ -284,13 +301,13 @@ def _proxy_weights(task: _Task, method: PublicProxy, dtype: DType, threads: int)
 
 
 def _weighted(task: _Task, method: WeightedKNNShapley, threads: int, progress: bool | None) -> NDArray[np.float64]:
-    labels = np.unique(np.concatenate([np.unique(task.codes), np.arange(task.n_classes)])).size
+    strangers = np.unique(task.train.y[task.codes < 0]).size
+    labels = task.n_classes + strangers
     if labels > 2:
         raise MethodError(
             f"WeightedKNNShapley is for two classes, but there are {labels} labels; "
             "use KNNShapley or ThresholdKNNShapley, or value one class against the rest"
         )
-    _refuse_zero_rows(task.train, task.validation, method.metric)
     # The validation set is public, so its typical distance is a scale that no training row moves.
     scale = 1.0 if method.metric == "cosine" else _typical_distance(task.validation.x, method.metric)
 
@@ -308,7 +325,6 @@ def _regression(
     for name, points in (("train", train), ("validation", validation)):
         if points.y.dtype.kind not in "fiu":
             raise MethodError(f"KNNRegressionShapley needs numeric targets, but {name} labels are {points.y.dtype}")
-    _refuse_zero_rows(train, validation, method.metric)
     y, targets = train.y.astype(np.float64), validation.y.astype(np.float64)
 
     def point(z: int, order: NDArray[np.int64], _: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -327,6 +343,7 @@ def _ranked(
     title: str,
 ) -> NDArray[np.float64]:
     """Sum what ``point(z, order, distance)`` finds, nearest first, for every validation point z in turn."""
+    _check_reach(train, validation, metric)
     total = np.zeros(len(train))
 
     def job(_: int, z: int, sums: NDArray[np.float64]) -> None:
@@ -338,10 +355,13 @@ def _ranked(
     return total
 
 
-def _refuse_zero_rows(train: Points, validation: Points, metric: Metric) -> None:
+def _check_reach(train: Points, validation: Points, metric: Metric) -> None:
+    """What ``ready`` checks on the way, for methods that take distances one point at a time."""
     if metric == "cosine":
         for points in (train, validation):
             neighbors.check_directions(np.sqrt(np.einsum("ij,ij->i", points.x, points.x, dtype=np.float64)))
+    else:
+        neighbors.check_scale(train.x, validation.x)
 
 
 # -- choosing a radius ------------------------------------------------------------------------------
@@ -371,37 +391,40 @@ def suggest_radius(validation: Points, *, metric: Metric = "cosine") -> float:
         >>> round(dw.suggest_radius(validation), 4)
         0.5238
     """
+    if metric not in neighbors.METRICS:
+        raise MethodError(f"metric must be 'cosine' or 'euclidean', not {metric!r}")
     if len(validation) < 2:
         raise DataError("suggest_radius needs at least two validation points; give a radius instead")
     task = _Task.of(validation, validation, None)
-    n = len(validation)
-    keep = np.unique(np.linspace(0, n - 1, min(n, _RADIUS_POINTS)).astype(np.int64))
-    x, codes = validation.x[keep], task.point_codes[keep]
-    _refuse_zero_rows(validation, validation, metric)
-    distance = neighbors.pairwise(x, metric)
+    _check_reach(validation, validation, metric)
+    keep = _spread(len(validation))
+    codes = task.point_codes[keep]
+    distance = neighbors.pairwise(validation.x[keep], metric)
     np.fill_diagonal(distance, np.inf)
     shares = np.concatenate([[0.001, 0.002, 0.005, 0.01, 0.02], np.linspace(0.05, 1.0, 20)])
     grid = np.unique(np.quantile(distance[np.isfinite(distance)], shares))
     at = np.searchsorted(grid, distance)  # the first radius that takes the pair in; past the end for itself
-    votes = np.zeros((len(keep), task.n_classes, grid.size + 1))
-    for z in range(len(keep)):
-        np.add.at(votes[z], (codes, at[z]), 1.0)
-    votes = votes[:, :, :-1].cumsum(axis=2)
-    most = votes.max(axis=1, keepdims=True)
-    leading = votes == most
-    right = leading[np.arange(len(keep)), codes, :] / leading.sum(axis=1)
-    accuracy = right.mean(axis=0)
-    best = int(np.flatnonzero(accuracy == accuracy.max())[-1])
-    top = 2.0 if metric == "cosine" else np.inf
-    return float(np.clip(grid[best], 0.0, top))
+    right = np.zeros(grid.size)
+    for code, first in zip(codes, at, strict=True):
+        votes = np.zeros((task.n_classes, grid.size + 1))
+        np.add.at(votes, (codes, first), 1.0)
+        votes = votes[:, :-1].cumsum(axis=1)
+        leading = votes == votes.max(axis=0)
+        right += leading[code] / leading.sum(axis=0)
+    best = int(np.flatnonzero(right == right.max())[-1])
+    return float(np.clip(grid[best], 0.0, 2.0 if metric == "cosine" else np.inf))
 
 
 def _typical_distance(x: NDArray[Any], metric: Metric) -> float:
     """The median distance between different points; 1 where there is none."""
-    keep = np.unique(np.linspace(0, len(x) - 1, min(len(x), _RADIUS_POINTS)).astype(np.int64))
-    distance = neighbors.pairwise(x[keep], metric)
+    distance = neighbors.pairwise(x[_spread(len(x))], metric)
     apart = distance[distance > 0]
     return float(np.median(apart)) if apart.size else 1.0
+
+
+def _spread(n: int) -> NDArray[np.int64]:
+    """Positions of at most 2,000 of n points, evenly spread."""
+    return np.unique(np.linspace(0, n - 1, min(n, _MOST_POINTS)).astype(np.int64))
 
 
 # -- progress ---------------------------------------------------------------------------------------
