@@ -18,7 +18,7 @@ Written by `python -m benchmarks`; do not edit. Every figure is the median of ro
 turns, after a warm-up round, with the least and the greatest round beside it. Ratios compare two times of the same
 round: they hold where seconds do not.
 
-```
+```console
 sh benchmarks/peers.sh                 # once: the environment of the peers (Python 3.11 or 3.12)
 python -m benchmarks                   # everything; writes this page
 python -m benchmarks --only memory     # one section; writes it anew

@@ -131,6 +131,13 @@ def test_numeric_targets_have_no_classes() -> None:
     assert "same target" in links(seen, "lowest-neighbours").note
 
 
+def test_whole_float_labels_are_classes() -> None:
+    train, validation = (dw.Points(p.x, np.arange(len(p)) % 2.0, ids=p.ids) for p in (TRAIN, VALIDATION))
+    seen = dw.gather_evidence(VALUES, train, validation)
+    assert set(exhibit(seen, "class-values").table.columns["class"]) == {"0.0", "1.0"}
+    assert "same label" in links(seen, "lowest-neighbours").note
+
+
 def test_one_class_and_one_row() -> None:
     one = dw.Points([[1.0, 2.0]], ["only"])
     seen = dw.gather_evidence(dw.Values(one.ids, [0.5], method="x", n_validation=1), one, one)

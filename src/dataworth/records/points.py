@@ -87,7 +87,7 @@ class Points:
 
     def __repr__(self) -> str:
         n, d = self.x.shape
-        if self.y.dtype.kind == "f":
+        if not self.has_classes:
             labels = "numeric target"
         else:
             classes = np.unique(self.y)
@@ -95,6 +95,11 @@ class Points:
             labels = f"labels: {shown}" + (f", ... ({classes.size} classes)" if classes.size > 5 else "")
         owners = "" if self.owners is None else f", {np.unique(self.owners).size} owners"
         return f"Points({n} rows, {d} features, {labels}{owners})"
+
+    @property
+    def has_classes(self) -> bool:
+        """Whether the labels can be classes: anything but floats of which some have a fraction."""
+        return self.y.dtype.kind != "f" or bool((self.y == np.rint(self.y)).all())
 
     def take(self, rows: ArrayLike) -> Points:
         """The given rows, in the given order.

@@ -67,8 +67,8 @@ def removal_curve(
     """
     by_row = values_of(values, train)
     check_same_features(train, validation)
-    if train.y.dtype.kind == "f" or validation.y.dtype.kind == "f":
-        raise MethodError("a removal curve measures accuracy, so it needs labels that are classes, not floats")
+    if not (train.has_classes and validation.has_classes):
+        raise MethodError("a removal curve measures accuracy, so its labels must be classes, not numbers with fractions")
     shares = _check_fractions(DEFAULT_FRACTIONS if fractions is None else fractions)
     if isinstance(repeats, bool) or not isinstance(repeats, int) or repeats < 1:
         raise MethodError(f"repeats must be a positive integer, not {repeats!r}")

@@ -96,7 +96,7 @@ def gather_evidence(
         _neighbours(end, [(int(row), *near[int(row)]) for row in at], train, validation, metric)
         for end, at in ends.items()
     ]
-    if train.y.dtype.kind != "f":
+    if train.has_classes:
         pieces += _by_class(by_row, train.y)
     if model is not None:
         pieces.append(_removal(removal_curve(values, train, validation, model, seed=seed)))
@@ -163,7 +163,7 @@ def _neighbours(
 ) -> Links:
     rows = np.repeat([row for row, _, _ in near], [at.size for _, at, _ in near])
     points = np.concatenate([at for _, at, _ in near])
-    kind = "the same target" if train.y.dtype.kind == "f" else "the same label"
+    kind = "the same label" if train.has_classes else "the same target"
     return Links(
         f"{end}-neighbours",
         f"Nearest validation points of the {end} rows",
