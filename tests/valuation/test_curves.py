@@ -52,20 +52,11 @@ def test_values_that_know_beat_chance() -> None:
     assert (random <= high).all()
 
 
-def as_floats(points: dw.Points, shift: float = 0.0) -> dw.Points:
-    return dw.Points(points.x, points.y.astype(np.float64) + shift, ids=points.ids)
-
-
 def test_whole_float_labels_are_classes() -> None:
     values, train, validation = problem()
     wanted = dw.removal_curve(values, train, validation, NEAREST).rows()
-    assert dw.removal_curve(values, as_floats(train), as_floats(validation), NEAREST).rows() == wanted
-
-
-def test_labels_with_fractions_are_no_classes() -> None:
-    values, train, validation = problem()
-    with pytest.raises(dw.MethodError, match="numbers with fractions"):
-        dw.removal_curve(values, train, as_floats(validation, 0.5), NEAREST)
+    floats = [dw.Points(p.x, p.y.astype(np.float64), ids=p.ids) for p in (train, validation)]
+    assert dw.removal_curve(values, *floats, NEAREST).rows() == wanted
 
 
 def test_values_are_matched_by_id() -> None:

@@ -68,7 +68,9 @@ def removal_curve(
     by_row = values_of(values, train)
     check_same_features(train, validation)
     if not (train.has_classes and validation.has_classes):
-        raise MethodError("a removal curve measures accuracy, so its labels must be classes, not numbers with fractions")
+        raise MethodError(
+            "a removal curve measures accuracy, so its labels must be classes, not numbers with fractions"
+        )
     shares = _check_fractions(DEFAULT_FRACTIONS if fractions is None else fractions)
     if isinstance(repeats, bool) or not isinstance(repeats, int) or repeats < 1:
         raise MethodError(f"repeats must be a positive integer, not {repeats!r}")
