@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from numpy.testing import assert_array_equal
+from numpy.typing import ArrayLike
 from sklearn.metrics import average_precision_score, roc_auc_score
 
 import dataworth as dw
@@ -166,10 +167,18 @@ def test_saved_values_come_back(tmp_path: Path, owners: bool) -> None:
     assert picture.table.rows() == table.rows()
 
 
-def test_integer_ids_stay_integers(tmp_path: Path) -> None:
-    before = dw.Values(np.array([3, 2**63], dtype=np.uint64), [0.1, 0.2], method="x", n_validation=1)
+@pytest.mark.parametrize("ids", [[3, 2**63], [2**64 - 1, 1], [-1, 5], np.array([1, 2], np.int16)])
+def test_integer_names_stay_integers(tmp_path: Path, ids: ArrayLike) -> None:
+    links = dw.Links("l", "L", ids, ids, np.array([0.1, 0.2]), np.array([True, False]))  # type: ignore[arg-type]
+    before = dw.Values(ids, [0.1, 0.2], method="x", n_validation=1, owners=ids, evidence=[links])
     after = dw.Values.load(before.save(tmp_path / "v.parquet"))
-    assert after.ids.tolist() == [3, 2**63]
+    (found,) = after.evidence
+    assert isinstance(found, dw.Links)
+    for array in (after.ids, after.owners, found.row_ids, found.point_ids):
+        assert array is not None
+        assert array.dtype.kind in "iu"
+        assert_array_equal(array, np.asarray(ids, dtype=object))
+    assert after.ids.dtype == before.ids.dtype
 
 
 def test_another_format_is_refused(tmp_path: Path) -> None:

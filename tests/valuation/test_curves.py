@@ -55,8 +55,8 @@ def test_values_that_know_beat_chance() -> None:
 def test_whole_float_labels_are_classes() -> None:
     values, train, validation = problem()
     wanted = dw.removal_curve(values, train, validation, NEAREST).rows()
-    floats = [dw.Points(p.x, p.y.astype(np.float64), ids=p.ids) for p in (train, validation)]
-    assert dw.removal_curve(values, *floats, NEAREST).rows() == wanted
+    train, validation = (dw.Points(p.x, p.y.astype(np.float64), ids=p.ids) for p in (train, validation))
+    assert dw.removal_curve(values, train, validation, NEAREST).rows() == wanted
 
 
 def test_values_are_matched_by_id() -> None:

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dataworth.errors import InputError
+from dataworth.records.arrays import exact
 
 __all__ = ["Evidence", "Exhibit", "Links", "Table"]
 
@@ -113,8 +114,8 @@ class Links:
 
     def __post_init__(self) -> None:
         arrays = {
-            "row_ids": np.asarray(self.row_ids),
-            "point_ids": np.asarray(self.point_ids),
+            "row_ids": exact(self.row_ids, "row_ids"),
+            "point_ids": exact(self.point_ids, "point_ids"),
             "distance": np.asarray(self.distance, dtype=np.float64),
             "same_label": np.asarray(self.same_label, dtype=np.bool_),
         }

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from dataworth.errors import DataError
+from dataworth.records.arrays import check_unmasked, exact, read_only
 
 __all__ = ["Item", "Points"]
 
@@ -37,8 +37,9 @@ class Points:
             Shown in a report only when row content is asked for.
 
     Raises:
-        DataError: No rows, ragged or non-numeric features, NaN or infinite features, a missing label,
-            lengths that differ, or ids that repeat. The message gives counts, never a row's content.
+        DataError: No rows, ragged or non-numeric features, NaN or infinite features, labels or names that are
+            missing, masked or of mixed types, lengths that differ, or ids that repeat. The message gives counts,
+            never a row's content.
 
     Example:
         >>> import dataworth as dw
@@ -75,10 +76,10 @@ class Points:
         if items is not None and len(items) != n:
             raise DataError(f"items has {len(items)} entries, but x has {n} rows")
         settle = object.__setattr__
-        settle(self, "x", _read_only(checked_x))
-        settle(self, "y", _read_only(_labels(y, n)))
-        settle(self, "ids", _read_only(checked_ids))
-        settle(self, "owners", None if owners is None else _read_only(_names(owners, n, "owners")))
+        settle(self, "x", read_only(checked_x))
+        settle(self, "y", read_only(_labels(y, n)))
+        settle(self, "ids", read_only(checked_ids))
+        settle(self, "owners", None if owners is None else read_only(_names(owners, n, "owners")))
         settle(self, "features", None if features is None else tuple(str(name) for name in features))
         settle(self, "items", None if items is None else tuple(items))
 
@@ -120,10 +121,11 @@ class Points:
 
 
 def _features(x: ArrayLike) -> NDArray[Any]:
+    check_unmasked(x, "x")
     try:
         array = np.asarray(x)
-    except ValueError as error:
-        raise DataError(f"x must be a table of numbers whose rows have equal lengths; it is ragged ({error})") from None
+    except ValueError:
+        raise DataError("x must be a table of numbers whose rows have equal lengths; it is ragged") from None
     if array.dtype == object:
         array = _numbers_from_objects(array)
     if array.dtype.kind not in "fiub":
@@ -155,22 +157,10 @@ def _numbers_from_objects(array: NDArray[Any]) -> NDArray[Any]:
 
 
 def _column(values: ArrayLike, n: int, name: str) -> NDArray[Any]:
-    """A one-dimensional array of n non-missing entries; Python objects become strings or numbers."""
-    try:
-        array = np.asarray(values)
-    except ValueError as error:
-        raise DataError(f"{name} must be a flat list with one entry a row ({error})") from None
+    """A one-dimensional array of n non-missing entries."""
+    array = exact(values, name)
     if array.ndim != 1 or array.shape[0] != n:
         raise DataError(f"{name} must have one entry for each of the {n} rows of x, not shape {array.shape}")
-    if array.dtype == object:
-        missing = sum(entry is None or (isinstance(entry, float) and math.isnan(entry)) for entry in array)
-        if missing:
-            raise DataError(f"{name} is missing in {missing} of {n} rows; every row needs one")
-        if len({isinstance(entry, str) for entry in array}) > 1:
-            raise DataError(f"{name} mixes strings with other types; use one type")
-        array = np.asarray(list(array))
-        if array.dtype == object:
-            raise DataError(f"{name} must be strings, integers or bools, not {type(array[0]).__name__} objects")
     return array
 
 
@@ -180,19 +170,13 @@ def _labels(y: ArrayLike, n: int) -> NDArray[Any]:
         missing = int(n - np.isfinite(array).sum())
         if missing:
             raise DataError(f"the label is NaN or infinite in {missing} of {n} rows; every row needs one")
-    elif array.dtype.kind not in "USTiub":
+    elif array.dtype.kind not in "Uiub":
         raise DataError(f"labels must be strings, integers, bools, or floats for regression, not {array.dtype}")
-    return array.astype(np.str_) if array.dtype.kind in "ST" else array
+    return array
 
 
 def _names(values: ArrayLike, n: int, name: str) -> NDArray[Any]:
     array = _column(values, n, name)
-    if array.dtype.kind not in "USTiu":
+    if array.dtype.kind not in "Uiu":
         raise DataError(f"{name} must be integers or strings, not {array.dtype}")
-    return array.astype(np.str_) if array.dtype.kind in "ST" else array
-
-
-def _read_only(array: NDArray[Any]) -> NDArray[Any]:
-    view = array.view()
-    view.flags.writeable = False
-    return view
+    return array

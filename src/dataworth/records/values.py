@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from dataworth.errors import DataError, InputError, MissingExtra
+from dataworth.records.arrays import exact, read_only
 from dataworth.records.evidence import Evidence, Table, evidence_from_json, evidence_to_json
 
 __all__ = ["Detection", "Values"]
@@ -94,19 +95,19 @@ class Values:
         evidence: Sequence[Evidence] = (),
     ) -> None:
         checked = np.array(values, dtype=np.float64)  # a copy: what the caller does to theirs later is theirs
-        names = np.asarray(ids)
-        whose = None if owners is None else np.asarray(owners)
+        names = exact(ids, "ids")
+        whose = None if owners is None else exact(owners, "owners")
         if checked.ndim != 1 or names.shape != checked.shape or (whose is not None and whose.shape != checked.shape):
             shapes = [array.shape for array in (names, checked, whose) if array is not None]
             raise InputError(f"ids, values and owners must be flat and equally long, not of shapes {shapes}")
         if not np.isfinite(checked).all():
             raise InputError(f"{int((~np.isfinite(checked)).sum())} of {checked.size} values are not finite")
         settle = object.__setattr__
-        settle(self, "ids", _read_only(names))
-        settle(self, "values", _read_only(checked))
+        settle(self, "ids", read_only(names))
+        settle(self, "values", read_only(checked))
         settle(self, "method", method)
         settle(self, "n_validation", n_validation)
-        settle(self, "owners", None if whose is None else _read_only(whose))
+        settle(self, "owners", None if whose is None else read_only(whose))
         settle(self, "provenance", MappingProxyType(dict(provenance)))
         settle(self, "evidence", tuple(evidence))
 
@@ -314,9 +315,9 @@ class Values:
         if about.get("format") != FORMAT:
             raise DataError(f"{os.fspath(path)!r} has format {about.get('format')!r}; this dataworth reads {FORMAT!r}")
         return cls(
-            ids=np.asarray(table["id"].to_pylist()),
+            ids=_names(table["id"]),
             values=table["value"].to_numpy(),
-            owners=np.asarray(table["owner"].to_pylist()) if "owner" in table.column_names else None,
+            owners=_names(table["owner"]) if "owner" in table.column_names else None,
             method=about["method"],
             n_validation=about["n_validation"],
             provenance=about["provenance"],
@@ -324,11 +325,12 @@ class Values:
         )
 
 
-def _read_only(array: NDArray[Any]) -> NDArray[Any]:
-    """A view that cannot be written through; the caller's own array stays as it is."""
-    view = array.view()
-    view.flags.writeable = False
-    return view
+def _names(column: Any) -> NDArray[Any]:
+    """A saved column of ids or owners; integers stay what they were."""
+    import pyarrow as pa
+
+    whole = pa.types.is_integer(column.type) and not column.null_count
+    return exact(column.to_numpy() if whole else column.to_pylist(), "a column of names")
 
 
 def _discovery(
