@@ -18,6 +18,13 @@ def test_numpy_cells_become_plain() -> None:
     assert [type(cell) for cell in table.rows()[0]] == [int, bool]
 
 
+@pytest.mark.parametrize("cell", [b"text", [1], np.array([1, 2]), 1j, np.datetime64("2020-01-01")])
+def test_other_cells_are_refused(cell: object) -> None:
+    with pytest.raises(dw.InputError, match="column 'a' has") as caught:
+        dw.Table("t", "T", {"b": [1], "a": [cell]})  # type: ignore[list-item]
+    assert "text'" not in str(caught.value)  # the type, not the content
+
+
 def test_text_and_csv() -> None:
     table = dw.Table("t", "T", {"set": ["a, b", "c"], "x": [0.12345, None], "n": [1, 20], "ok": [True, False]}, "Note.")
     assert table.to_text().splitlines() == [
@@ -50,3 +57,8 @@ def test_an_exhibit_draws_columns_it_has() -> None:
     with pytest.raises(dw.InputError, match=r"\['b'\]"):
         dw.Exhibit("e", "bars", table, x="a", y="b", alt="")
     assert dw.Exhibit("e", "bars", table, x="a", y="a", alt="").title == "T"
+
+
+def test_an_unknown_kind_of_exhibit_is_refused() -> None:
+    with pytest.raises(dw.InputError, match="'e' must be one of curve, bars, points, rows, not 'hologram'"):
+        dw.Exhibit("e", "hologram", dw.Table("t", "T", {"a": [1]}), x="a", y="a", alt="")  # type: ignore[arg-type]

@@ -74,6 +74,38 @@ def test_values_cannot_be_changed() -> None:
         kept.provenance["more"] = 1  # type: ignore[index]
 
 
+def test_no_rows_can_be_shown() -> None:
+    none = dw.Values([], [], method="by hand", n_validation=3)
+    assert repr(none) == "Values(0 rows by by hand, 3 validation points)"
+    assert "0 rows" in none._repr_html_()
+
+
+def test_facts_from_numpy_become_plain_and_can_be_saved(tmp_path: Path) -> None:
+    facts = {"rows": np.int64(3), "share": np.float32(0.5), "who": np.str_("me"), "on": np.True_}
+    before = dw.Values([1], [0.5], method="x", n_validation=np.int32(4), provenance=facts)  # type: ignore[arg-type]
+    assert {key: type(fact) for key, fact in before.provenance.items()} == {
+        "rows": int,
+        "share": float,
+        "who": str,
+        "on": bool,
+    }
+    after = dw.Values.load(before.save(tmp_path / "v.parquet"))
+    assert (dict(after.provenance), after.n_validation) == (dict(before.provenance), 4)
+
+
+@pytest.mark.parametrize("fact", [None, [1], b"text", 1j, np.datetime64("2020-01-01"), np.array([1])])
+def test_facts_that_are_not_plain_are_refused(fact: object) -> None:
+    with pytest.raises(dw.InputError, match="'when' has"):
+        dw.Values([1], [0.5], method="x", n_validation=1, provenance={"when": fact})  # type: ignore[dict-item]
+    with pytest.raises(dw.InputError, match="provenance holds"):
+        dw.Values([1], [0.5], method="x", n_validation=1, provenance={3: "x"})  # type: ignore[dict-item]
+
+
+def test_method_and_points_are_text_and_a_number() -> None:
+    with pytest.raises(dw.InputError, match="not int and str"):
+        dw.Values([1], [0.5], method=3, n_validation="many")  # type: ignore[arg-type]
+
+
 # -- looking ---------------------------------------------------------------------------------------
 
 
@@ -195,7 +227,46 @@ def test_evidence_of_a_newer_kind_is_refused(tmp_path: Path) -> None:
     table = pq.read_table(path)
     about = json.loads(table.schema.metadata[b"dataworth"]) | {"evidence": [{"is": "hologram"}]}
     pq.write_table(table.replace_schema_metadata({"dataworth": json.dumps(about)}), path)
-    with pytest.raises(dw.InputError, match="hologram"):
+    with pytest.raises(dw.DataError, match="hologram"):
+        dw.Values.load(path)
+
+
+def redescribed(path: Path, about: bytes) -> Path:
+    """The same file with other words about it."""
+    pq.write_table(pq.read_table(path).replace_schema_metadata({"dataworth": about}), path)
+    return path
+
+
+@pytest.mark.parametrize("about", [b"{", b"\xff", b"[]", b"null", b"{}", b'{"format": "dataworth.values/1"}'])
+def test_a_damaged_description_is_refused(tmp_path: Path, about: bytes) -> None:
+    with pytest.raises(dw.DataError, match="damaged"):
+        dw.Values.load(redescribed(values().save(tmp_path / "v.parquet"), about))
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"method": None},
+        {"n_validation": "3"},
+        {"provenance": [1]},
+        {"evidence": 5},
+        {"evidence": [7]},
+        {"evidence": [{"is": "table"}]},
+        {"evidence": [{"is": "table", "name": "t", "title": "T", "columns": {"a": [[]]}}]},
+        {"evidence": [{"is": "exhibit", "kind": "bars"}]},
+    ],
+)
+def test_a_description_with_a_damaged_part_is_refused(tmp_path: Path, change: dict[str, object]) -> None:
+    path = values().save(tmp_path / "v.parquet")
+    about = json.loads(pq.read_schema(path).metadata[b"dataworth"]) | change
+    with pytest.raises(dw.DataError, match="damaged"):
+        dw.Values.load(redescribed(path, json.dumps(about).encode()))
+
+
+def test_a_lost_column_is_refused(tmp_path: Path) -> None:
+    path = values().save(tmp_path / "v.parquet")
+    pq.write_table(pq.read_table(path).drop_columns(["value"]), path)
+    with pytest.raises(dw.DataError, match="damaged"):
         dw.Values.load(path)
 
 

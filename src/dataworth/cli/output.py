@@ -79,12 +79,10 @@ def make_folder(path: Path, option: str) -> Path:
 
 def write_text(path: Path, text: str) -> None:
     """Write a file that appears whole or not at all."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
+    from dataworth.records.files import whole_file
+
+    with whole_file(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def say(message: str) -> None:

@@ -7,17 +7,18 @@ import io
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal, TypeAlias
+from typing import Any, Literal, TypeAlias, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
-from dataworth.errors import InputError
+from dataworth.errors import DataError, InputError
 from dataworth.records.arrays import exact
 
 __all__ = ["Evidence", "Exhibit", "Links", "Table"]
 
 Cell: TypeAlias = str | int | float | bool | None
+Kind: TypeAlias = Literal["curve", "bars", "points", "rows"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,7 +32,7 @@ class Table:
         note: Plain words below it: what the columns are, what was measured, what was published.
 
     Raises:
-        InputError: Columns of different lengths.
+        InputError: Columns of different lengths, or a cell of another type.
 
     Example:
         >>> import dataworth as dw
@@ -51,6 +52,12 @@ class Table:
 
     def __post_init__(self) -> None:
         columns = {str(key): tuple(_plain(cell) for cell in cells) for key, cells in self.columns.items()}
+        for key, cells in columns.items():
+            odd = sorted({type(cell).__name__ for cell in cells if not isinstance(cell, Cell)})
+            if odd:
+                raise InputError(
+                    f"cells of a table are text, numbers, bools or None, but column {key!r} has {', '.join(odd)}"
+                )
         if len({len(cells) for cells in columns.values()}) > 1:
             sizes = {key: len(cells) for key, cells in columns.items()}
             raise InputError(f"every column of a table must have the same length, not {sizes}")
@@ -102,6 +109,15 @@ class Links:
         distance: In the metric's unit, float64, shape ``(m,)``.
         same_label: Whether the two share a label, bool, shape ``(m,)``.
         note: Plain words: which links these are.
+
+    Raises:
+        InputError: Arrays that are not flat, or not equally long.
+
+    Example:
+        >>> import dataworth as dw
+        >>> links = dw.Links("near", "Nearest points", ["a", "a"], [7, 9], [0.2, 0.1], [True, False])
+        >>> links.of_row("a")
+        [(9, 0.1, False), (7, 0.2, True)]
     """
 
     name: str
@@ -149,10 +165,21 @@ class Exhibit:
         series: Column whose entries get a colour each, if any.
         alt: What the picture shows, for readers who cannot see it.
         caption: What it means, and what it does not.
+        title: What a reader sees above it; the table's title if not given.
+
+    Raises:
+        InputError: An unknown kind, or a column that the table does not have.
+
+    Example:
+        >>> import dataworth as dw
+        >>> table = dw.Table("by-class", "Mean value by class", {"class": ["cat", "dog"], "mean": [0.2, -0.1]})
+        >>> picture = dw.Exhibit("by-class", "bars", table, x="mean", y="class", alt="Bars of the mean value.")
+        >>> picture.title
+        'Mean value by class'
     """
 
     name: str
-    kind: Literal["curve", "bars", "points", "rows"]
+    kind: Kind
     table: Table
     x: str
     y: str
@@ -162,6 +189,8 @@ class Exhibit:
     title: str = field(default="")
 
     def __post_init__(self) -> None:
+        if self.kind not in get_args(Kind):
+            raise InputError(f"exhibit {self.name!r} must be one of {', '.join(get_args(Kind))}, not {self.kind!r}")
         missing = [c for c in (self.x, self.y, self.series) if c is not None and c not in self.table.columns]
         if missing:
             raise InputError(
@@ -219,7 +248,7 @@ def _from_json(piece: Mapping[str, Any]) -> Evidence:
             table = _from_json(fields.pop("table"))
             return Exhibit(table=table, **fields)  # type: ignore[arg-type]
         case other:
-            raise InputError(f"unknown evidence {other!r}; this file may come from a newer dataworth")
+            raise DataError(f"unknown evidence {other!r}; this file may come from a newer dataworth")
 
 
 def _plain(cell: Any) -> Cell:

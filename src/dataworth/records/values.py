@@ -17,6 +17,7 @@ from numpy.typing import ArrayLike, NDArray
 from dataworth.errors import DataError, InputError, MissingExtra
 from dataworth.records.arrays import exact, read_only
 from dataworth.records.evidence import Evidence, Table, evidence_from_json, evidence_to_json
+from dataworth.records.files import whole_file
 
 __all__ = ["Detection", "Values"]
 
@@ -38,6 +39,13 @@ class Detection:
         curve: Columns ``inspected`` and ``found``, both as shares in [0, 1]: of all rows looked at, lowest
             value first, and of the bad rows found by then; ``random`` is what looking in random order finds.
         n_bad: How many rows are bad.
+
+    Example:
+        >>> import dataworth as dw
+        >>> values = dw.Values([1, 2, 3, 4], [-0.5, -0.2, 0.1, 0.3], method="by hand", n_validation=4)
+        >>> found = values.detection([True, False, False, False])
+        >>> found.auroc, found.found_in_lowest(0.25)
+        (1.0, 1.0)
     """
 
     auroc: float
@@ -67,7 +75,7 @@ class Values:
         evidence: Links, tables and exhibits for a report, if they were asked for.
 
     Raises:
-        InputError: Arrays whose lengths differ, or values that are not finite.
+        InputError: Arrays whose lengths differ, values that are not finite, or a provenance that is not plain.
 
     Example:
         >>> import dataworth as dw
@@ -100,25 +108,28 @@ class Values:
         if checked.ndim != 1 or names.shape != checked.shape or (whose is not None and whose.shape != checked.shape):
             shapes = [array.shape for array in (names, checked, whose) if array is not None]
             raise InputError(f"ids, values and owners must be flat and equally long, not of shapes {shapes}")
+        _check_facts(method, n_validation)
         if not np.isfinite(checked).all():
             raise InputError(f"{int((~np.isfinite(checked)).sum())} of {checked.size} values are not finite")
         settle = object.__setattr__
         settle(self, "ids", read_only(names))
         settle(self, "values", read_only(checked))
         settle(self, "method", method)
-        settle(self, "n_validation", n_validation)
+        settle(self, "n_validation", int(n_validation))
         settle(self, "owners", None if whose is None else read_only(whose))
-        settle(self, "provenance", MappingProxyType(dict(provenance)))
+        settle(self, "provenance", MappingProxyType({key: _plain(key, fact) for key, fact in provenance.items()}))
         settle(self, "evidence", tuple(evidence))
 
     def __len__(self) -> int:
         return int(self.values.shape[0])
 
     def __repr__(self) -> str:
-        return (
-            f"Values({len(self)} rows by {self.method}, {self.n_validation} validation points, "
-            f"min {self.values.min():.3g}, mean {self.values.mean():.3g}, max {self.values.max():.3g})"
+        figures = (
+            f", min {self.values.min():.3g}, mean {self.values.mean():.3g}, max {self.values.max():.3g}"
+            if len(self)
+            else ""
         )
+        return f"Values({len(self)} rows by {self.method}, {self.n_validation} validation points{figures})"
 
     def _repr_html_(self) -> str:
         """A small table for notebooks; every text is escaped."""
@@ -281,21 +292,16 @@ class Values:
             "evidence": evidence_to_json(self.evidence),
         }
         table = self.to_arrow().replace_schema_metadata({"dataworth": json.dumps(about)})
-        target = Path(path)
-        temporary = target.with_name(f".{target.name}.{os.getpid()}.part")
-        try:
+        with whole_file(path) as temporary:
             pq.write_table(table, temporary)
-            os.replace(temporary, target)
-        finally:
-            temporary.unlink(missing_ok=True)
-        return target
+        return Path(path)
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Values:
         """Read what :meth:`save` wrote.
 
         Raises:
-            DataError: The file is not there, is not Parquet, or holds no values of this format.
+            DataError: The file is not there, is not Parquet, is damaged, or holds no values of this format.
         """
         import pyarrow as pa
         import pyarrow.parquet as pq
@@ -311,18 +317,40 @@ class Values:
             raise DataError(
                 f"{os.fspath(path)!r} is Parquet, but holds no dataworth values; Values.save writes such files"
             )
-        about = json.loads(raw)
-        if about.get("format") != FORMAT:
-            raise DataError(f"{os.fspath(path)!r} has format {about.get('format')!r}; this dataworth reads {FORMAT!r}")
-        return cls(
-            ids=_names(table["id"]),
-            values=table["value"].to_numpy(),
-            owners=_names(table["owner"]) if "owner" in table.column_names else None,
-            method=about["method"],
-            n_validation=about["n_validation"],
-            provenance=about["provenance"],
-            evidence=evidence_from_json(about["evidence"]),
-        )
+        try:
+            about = json.loads(raw)
+            if about["format"] == FORMAT:
+                return cls(
+                    ids=_names(table["id"]),
+                    values=table["value"].to_numpy(),
+                    owners=_names(table["owner"]) if "owner" in table.column_names else None,
+                    method=about["method"],
+                    n_validation=about["n_validation"],
+                    provenance=about["provenance"],
+                    evidence=evidence_from_json(about["evidence"]),
+                )
+        except DataError:
+            raise
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
+            raise DataError(
+                f"{os.fspath(path)!r} holds dataworth values, but what describes them is damaged "
+                f"({type(error).__name__}); save them again"
+            ) from error
+        raise DataError(f"{os.fspath(path)!r} has format {about['format']!r}; this dataworth reads {FORMAT!r}")
+
+
+def _check_facts(method: Any, n_validation: Any) -> None:
+    if not isinstance(method, str) or not isinstance(n_validation, int | np.integer):
+        kinds = f"{type(method).__name__} and {type(n_validation).__name__}"
+        raise InputError(f"method must be text and n_validation a whole number, not {kinds}")
+
+
+def _plain(key: str, fact: Any) -> str | int | float:
+    """A fact of the provenance as Python's own text or number."""
+    plain = fact.item() if isinstance(fact, np.generic) else fact
+    if not isinstance(key, str) or not isinstance(plain, str | int | float):
+        raise InputError(f"provenance holds names with text or numbers, but {key!r} has {type(fact).__name__}")
+    return plain
 
 
 def _names(column: Any) -> NDArray[Any]:

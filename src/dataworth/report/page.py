@@ -10,6 +10,7 @@ from typing import Any, TypeAlias
 
 from dataworth.errors import InputError, MissingExtra
 from dataworth.records import Evidence, Exhibit, Links, Table, Values
+from dataworth.records.files import whole_file
 from dataworth.report.charts import PALETTE
 from dataworth.report.sections import Section, is_picture, section
 from dataworth.report.text import clean
@@ -52,14 +53,9 @@ def write_report(results: Result | Sequence[Result], path: str | os.PathLike[str
     if odd:
         raise InputError(f"a report shows Values and Table records, not {', '.join(odd)}")
     page = _render([section(result) for result in given], title)
-    target = Path(path)
-    temporary = target.with_name(f".{target.name}.{os.getpid()}.part")
-    try:
+    with whole_file(path) as temporary:
         temporary.write_text(page, encoding="utf-8")
-        os.replace(temporary, target)
-    finally:
-        temporary.unlink(missing_ok=True)
-    return target
+    return Path(path)
 
 
 def _render(sections: Sequence[Section], title: str | None) -> str:

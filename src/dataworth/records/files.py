@@ -1,0 +1,38 @@
+"""Files that appear whole or not at all."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+__all__ = ["whole_file"]
+
+
+@contextmanager
+def whole_file(path: str | os.PathLike[str]) -> Iterator[Path]:
+    """Write under the temporary name given; the file takes its place at the end, or nothing changes.
+
+    Args:
+        path: Where the file shall be in the end; what is there is replaced.
+
+    Yields:
+        The name to write to, in the same folder.
+
+    Example:
+        >>> import pathlib, tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     target = pathlib.Path(folder) / "note.txt"
+        ...     with whole_file(target) as temporary:
+        ...         _ = temporary.write_text("all of it")
+        ...     target.read_text()
+        'all of it'
+    """
+    target = Path(path)
+    temporary = target.with_name(f".{target.name}.{os.getpid()}.part")
+    try:
+        yield temporary
+        os.replace(temporary, target)
+    finally:
+        temporary.unlink(missing_ok=True)
