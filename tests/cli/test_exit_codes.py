@@ -64,7 +64,8 @@ def test_our_own_fault_is_1_and_says_so(run: Run, broken: Any, tmp_path: Path) -
     broken(RuntimeError("boom"))
     done = run("report", "v.parquet", "--out", tmp_path / "page.html")
     assert done.code == 1
-    assert done.err.startswith("dataworth: this is our fault, not yours: RuntimeError: boom.")
+    assert done.err.startswith("dataworth: this is our fault, not yours: RuntimeError. Run")
+    assert "boom" not in done.err  # a message may quote a row
     assert len(done.err.splitlines()) == 1
 
 
@@ -77,6 +78,7 @@ def test_debug_shows_where(run: Run, broken: Any, tmp_path: Path, monkeypatch: p
     assert done.code == 1
     assert "Traceback" in done.err
     assert "in load" in done.err
+    assert "RuntimeError: boom" in done.err
 
 
 def test_debug_does_not_outlive_the_run(run: Run, broken: Any, tmp_path: Path) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 import pyarrow as pa
@@ -238,6 +238,28 @@ def test_rows_are_shown_and_the_removal_curve_left_out_when_asked(points: Any, t
     assert "removal-curve" not in names
 
 
+def test_values_are_kept_when_the_report_fails(points: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: Any, **__: Any) -> NoReturn:
+        raise RuntimeError("boom")
+
+    monkeypatch.setattr(dw, "gather_evidence", fail)
+    out = tmp_path / "values.parquet"
+    assert points("--radius", 0.3, "--out", out, "--report", tmp_path / "page.html").code == 1
+    assert len(dw.Values.load(out)) == 60
+
+
+def test_whole_float_labels_are_classes(run: Run, train: Path, validation: Path, tmp_path: Path) -> None:
+    for path in (train, validation):
+        table = pq.read_table(path)
+        y = pa.array((table["y"].to_numpy() == "dog").astype(np.float64))
+        pq.write_table(table.set_column(table.column_names.index("y"), "y", y), path)
+    page = tmp_path / "page.html"
+    asked = ("--validation", validation, "--label", "y", "--features", "a,b", "--method", "knn", "--report", page)
+    done = run("points", train, *asked)
+    assert (done.code, done.err) == (0, "")
+    assert "Accuracy as rows are removed" in page.read_text()
+
+
 def test_a_file_that_exists_is_replaced(points: Any, tmp_path: Path) -> None:
     out = tmp_path / "values.parquet"
     out.write_text("old")
@@ -292,10 +314,10 @@ def test_an_option_the_method_does_not_use(points: Any, method: str, option: lis
         ("threshold", ["--radius", "3"], "from 0 to 2"),
         ("threshold", ["--radius", "-0.1"], "from 0 to 2"),
         ("threshold", ["--radius", "nan"], "from 0 to 2"),
-        ("threshold", ["--radius", "-1", "--metric", "euclidean"], "0 or more"),
+        ("threshold", ["--radius", "-1", "--metric", "euclidean"], "from 0 to 1e150"),
         ("threshold", ["--semivalue", "core"], "leave-one-out"),
         ("threshold", ["--semivalue", "beta(0,1)"], "positive"),
-        ("knn", ["--k", "0"], "positive"),
+        ("knn", ["--k", "0"], "1 or more"),
         ("weighted", ["--bits", "9"], "1 to 8"),
     ],
 )

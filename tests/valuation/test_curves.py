@@ -142,6 +142,17 @@ def test_a_model_that_needs_more_rows_says_so() -> None:
         dw.removal_curve(*problem(), KNeighborsClassifier(n_neighbors=20), fractions=[0.9])
 
 
+class Indiscreet(DummyClassifier):  # type: ignore[misc]
+    def fit(self, x: object, y: object) -> None:
+        raise ValueError("the secret row")
+
+
+def test_a_model_that_fails_quotes_no_row() -> None:
+    with pytest.raises(dw.MethodError, match=r"\(ValueError\)") as caught:
+        dw.removal_curve(*problem(), Indiscreet())
+    assert "secret" not in str(caught.value)
+
+
 def test_a_constant_model_gives_a_level_curve() -> None:
     curve = dw.removal_curve(*problem(), DummyClassifier(strategy="constant", constant=1), fractions=[0.0, 0.3])
     assert curve.columns["random"] == (0.5, 0.5)

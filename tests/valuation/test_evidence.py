@@ -266,8 +266,11 @@ def test_what_cannot_be_is_refused() -> None:
 def test_zero_vectors_have_no_direction() -> None:
     zero = dw.Points([[0.0], [1.0]], ["a", "b"])
     values = dw.Values(zero.ids, [0.1, 0.2], method="x", n_validation=2)
-    with pytest.raises(dw.DataError, match="zero vectors"):
+    with pytest.raises(dw.DataError, match="1 of 2 rows are zero vectors"):
         dw.gather_evidence(values, zero, zero)
+    tiny = dw.Points([[1e-150], [1.0]], ["a", "b"])
+    with pytest.raises(dw.DataError, match="too long or too short"):
+        dw.gather_evidence(values, tiny, tiny)
     assert len(dw.gather_evidence(values, zero, zero, metric="euclidean").evidence) == 4
 
 

@@ -38,8 +38,8 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
             _fail(f"the system refused: {error}", 1)
         except Exception as error:
             _fail(
-                f"this is our fault, not yours: {type(error).__name__}: {error}. "
-                "Run `dataworth --debug ...` or set DATAWORTH_DEBUG=1 to see where, and please report it.",
+                f"this is our fault, not yours: {type(error).__name__}. "  # its message may quote a row
+                "Run `dataworth --debug ...` or set DATAWORTH_DEBUG=1 to see what and where, and please report it.",
                 1,
             )
     sys.exit(0)

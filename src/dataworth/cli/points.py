@@ -196,6 +196,8 @@ def points(
         dtype=(dtype or Dtype.FLOAT32).value,
         threads=threads,
     )
+    if out is not None:
+        values.save(out)  # at once: whatever fails later, hours of work are kept
     if report is not None or pair.bad is not None:
         fits = report is not None and removal_model is RemovalModel.LOGISTIC_REGRESSION
         if fits:
@@ -209,8 +211,8 @@ def points(
             model=_logistic_regression() if fits else None,
             show_rows=show_rows,
         )
-    if out is not None:
-        values.save(out)
+        if out is not None:
+            values.save(out)
     if report is not None:
         dw.write_report(values, report)
     if as_json:

@@ -174,7 +174,7 @@ def _accuracy(fresh: Any, train: Points, kept: NDArray[np.intp], validation: Poi
             predicted = clone(fresh).fit(train.x[kept], y).predict(validation.x)
     except ValueError as error:
         raise MethodError(
-            f"{_name(fresh)} cannot be trained on the {kept.size} rows left of {len(train)} ({error}); "
+            f"{_name(fresh)} cannot be trained on the {kept.size} rows left of {len(train)} ({type(error).__name__}); "
             "remove smaller fractions, or use a model that needs fewer rows"
         ) from error
     return float(np.mean(predicted == validation.y))

@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from dataworth.data.images import read_image
 from dataworth.errors import DataError, InputError, MethodError
-from dataworth.kernels.neighbors import METRICS, Metric, pair_distance
+from dataworth.kernels.neighbors import METRICS, Metric, check_directions, pair_distance
 from dataworth.records import Evidence, Exhibit, Links, Points, Table, Values
 from dataworth.valuation.curves import removal_curve, values_of
 from dataworth.valuation.reading import check_same_features
@@ -120,6 +120,9 @@ def _nearest(
     The screen is a float64 product over slabs of points; the distances that are shown come from the one
     function that also decides who is a neighbour when values are computed.
     """
+    if metric == "cosine":
+        for x in (rows, points):
+            check_directions(np.sqrt(np.einsum("ij,ij->i", x, x, dtype=np.float64)))
     ready = _directions(rows) if metric == "cosine" else rows.astype(np.float64)
     height = max(1, _SLAB // points.shape[1])
     screen = np.hstack([_screen(ready, points[at : at + height], metric) for at in range(0, len(points), height)])
@@ -143,14 +146,7 @@ def _screen(ready: NDArray[np.float64], slab: NDArray[Any], metric: Metric) -> N
 
 def _directions(x: NDArray[Any]) -> NDArray[np.float64]:
     wide = x.astype(np.float64)
-    length = np.linalg.norm(wide, axis=1, keepdims=True)
-    zero = int((length == 0).sum())
-    if zero:
-        raise DataError(
-            f"{zero} rows are zero vectors, which have no direction for the cosine metric; "
-            "drop them, or use metric='euclidean'"
-        )
-    directions: NDArray[np.float64] = wide / length
+    directions: NDArray[np.float64] = wide / np.linalg.norm(wide, axis=1, keepdims=True)
     return directions
 
 
