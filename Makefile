@@ -10,7 +10,7 @@ STAMPS := $(VENV)/.made
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 PYTEST := $(BIN)/python -m pytest
 
-.PHONY: help demo test test-models test-slow lint format bench peers lock clean
+.PHONY: help demo test test-models test-slow lint format bench lock clean
 
 help:  ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -38,7 +38,7 @@ format: $(STAMPS)/test  ## put the code in its usual form
 	$(BIN)/ruff check --fix
 	$(BIN)/ruff format
 
-bench: $(STAMPS)/test  ## speed and memory against limits and peers; writes docs/benchmarks.md
+bench: $(STAMPS)/test $(STAMPS)/peers  ## speed and memory against limits and peers; writes docs/benchmarks.md
 	env -u OPENBLAS_CORETYPE -u OPENBLAS_L2_SIZE $(BIN)/python -m benchmarks
 
 lock: constraints.in  ## resolve everything anew into constraints.txt
@@ -61,6 +61,11 @@ $(STAMPS)/demo: $(STAMPS)/venv constraints.txt pyproject.toml
 $(STAMPS)/test: $(STAMPS)/venv constraints.txt pyproject.toml
 	$(PIP) 'pip>=25.1'
 	$(PIP) --editable '.[report,plot]' --group test --group lint
+	@touch $@
+
+# Peers pin older versions of what we use, so they live apart.
+$(STAMPS)/peers: $(STAMPS)/venv benchmarks/peers.sh benchmarks/peers.txt
+	PYTHON=$(PYTHON) sh benchmarks/peers.sh
 	@touch $@
 
 # The package with the text model asks for far more than its weights; they are all we take.

@@ -143,13 +143,18 @@ def prepare(
         threads: How many threads make the copy.
 
     Raises:
-        DataError: A zero row under cosine (there is no direction), or numbers too large or small for ``dtype``.
+        DataError: A zero row under cosine (there is no direction), numbers too large or small for ``dtype``, or
+            a million features and more.
     """
     group = np.where(codes < 0, n_classes, codes)
     order = np.argsort(group, kind="stable")
     sizes = np.bincount(group, minlength=n_classes + 1)
     starts = np.concatenate([[0], np.cumsum(sizes)])
     n, d = x.shape
+    if d >= 1_000_000:
+        raise DataError(
+            f"{d:,} features are more than the bound on rounding errors covers (a million); reduce them first"
+        )
     ready = np.empty((n, d), dtype=dtype)
     norm = np.ones(n)
     energy = np.empty(n)
@@ -575,10 +580,11 @@ def _settle_ties(  # type: ignore[no-untyped-def]
 ):  # fmt: skip
     m = _pick_up_to(gaps, _count_bound(gaps, nearest), pick)
     near, found, spare = _sorted_picks(gaps, pick, m)
-    # A row whose gap may be as small as the last of the nearest is itself no longer than this, and so is its
-    # share of the bound: from half |x|^2 - x.v <= c follows |x| <= |v| + sqrt(|v|^2 + 2 c).
+    # No true gap of the nearest exceeds c, and a row whose true gap does not is no longer than the point lets it
+    # be: from half |x|^2 - x.v <= c follows |x| <= |v| + sqrt(|v|^2 + 2 c). That limits its share of the bound.
     cutoff = np.float64(found[nearest - 1])
-    reach = np.sqrt(point_energy) + np.sqrt(max(point_energy + cutoff + 2.0 * (most_slack + point_slack), 0.0))
+    c = cutoff + _largest(slack, near[:nearest]) + point_slack
+    reach = np.sqrt(point_energy) + np.sqrt(max(point_energy + c, 0.0))
     band = 2.0 * (min(most_slack, 1.01 * rounding * reach * reach) + point_slack)
     edge = np.nextafter(gaps.dtype.type(cutoff + band), gaps.dtype.type(np.inf))
     if edge > found[m - 1] and m < gaps.shape[0]:  # more rows may tie with the last of the nearest
