@@ -204,14 +204,39 @@ def test_bytes_strings_become_text_and_others_are_refused() -> None:
 
 
 @pytest.mark.parametrize(
+    ("entries", "kind"),
+    [
+        ([2**63, 1], pa.uint64()),
+        ([2**62, -1], pa.int64()),
+        ([0.5, 2], pa.float64()),
+        ([np.float32(0.5)], pa.float32()),
+        ([True, False], pa.bool_()),
+        ([b"cat"], pa.string()),
+        (["cat", None], pa.string()),
+        ([1, None], pa.int64()),
+    ],
+)
+def test_lists_by_name_keep_what_they_hold(entries: list[Any], kind: pa.DataType) -> None:
+    column = open_table({"y": entries}).read(["y"], [])["y"]
+    assert column.type == kind
+    assert column.to_pylist() == [entry.decode() if isinstance(entry, bytes) else entry for entry in entries]
+
+
+@pytest.mark.parametrize(
     ("arrays_given", "message"),
     [
         ({"x": [[1.0, 2.0], [3.0]]}, "ragged"),
         ({"x": [1.0, 2.0], "y": [1]}, r"lengths are \{'x': 2, 'y': 1\}"),
         ({"x": 3.0}, "'x' .* is a single value"),
-        ({"x": [1j, 2j]}, "array 'x' of type complex128"),
+        ({"x": np.array([1j, 2j])}, "array 'x' of type complex128"),
         ({"x": [["a", "b"]]}, "array 'x' must hold numbers, not <U1"),
         ({"x": [object()]}, "array 'x' of type object"),
+        ({"x": [1, "a"]}, "array 'x' of type object .* or mixes them"),
+        ({"x": ["a", float("nan")]}, "array 'x' of type object .* or mixes them"),
+        ({"x": [2**63, -1]}, "array 'x' of type object"),
+        ({"x": np.ma.masked_array([1, 2], [False, True])}, "array 'x' has masked entries in 1 rows"),
+        ({"x": [1, np.ma.masked]}, "array 'x' has masked entries in 1 rows"),
+        ({"x": np.ma.masked_array([[1, 2], [3, 4]], [[True, True], [False, True]])}, "masked entries in 2 rows"),
     ],
 )
 def test_arrays_that_are_no_columns(arrays_given: dict[str, Any], message: str) -> None:

@@ -17,6 +17,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from dataworth.errors import DataError
+from dataworth.records.arrays import check_unmasked
 
 __all__ = ["OpenTable", "as_arrow", "open_table", "quoted"]
 
@@ -210,11 +211,11 @@ def _open_object(source: Any) -> OpenTable:
     if isinstance(source, np.ndarray):
         if source.dtype.names is None:
             raise DataError("a bare array has no column names; give arrays to dataworth.Points(x, y) instead")
-        return _from_arrays(name, source.dtype.names, lambda wanted: {column: source[column] for column in wanted})
+        return _from_arrays(name, source.dtype.names, lambda wanted: _arrays(source, wanted))
     if isinstance(source, Mapping):
         if any(hasattr(part, "column_names") for part in source.values()):
             raise DataError(f"{name} holds several tables: {quoted(source)}; give one of them")
-        return _from_arrays(name, tuple(source), lambda wanted: {column: _array(source[column]) for column in wanted})
+        return _from_arrays(name, tuple(source), lambda wanted: _arrays(source, wanted))
     if isinstance(source, (pa.Table, pa.RecordBatch, pa.RecordBatchReader)):
         return _from_arrow(name, pa.table(source))
     if hasattr(source, "with_format") and hasattr(source, "column_names"):
@@ -295,11 +296,20 @@ def _from_arrays(
     return OpenTable(name, tuple(columns), read, folder or Path(), usual)
 
 
-def _array(values: Any) -> NDArray[Any]:
+def _arrays(source: Any, wanted: Sequence[str]) -> dict[str, NDArray[Any]]:
+    return {column: _array(source[column], f"array {column!r}") for column in wanted}
+
+
+def _array(values: Any, name: str) -> NDArray[Any]:
+    """What was given as an array; a flat list keeps its objects, so that NumPy makes no text of its numbers."""
+    check_unmasked(values, name)
     try:
-        return np.asarray(values)
+        array = np.asarray(values)
     except ValueError:
-        raise DataError("an array is ragged: its rows have different lengths") from None
+        raise DataError(f"{name} is ragged: its rows have different lengths") from None
+    if array.ndim != 1 or hasattr(values, "__array__") or set(map(type, values)) == {bytes}:
+        return array
+    return np.array(values, dtype=object)
 
 
 def as_arrow(array: NDArray[Any], name: str) -> pa.Array:
@@ -315,14 +325,26 @@ def as_arrow(array: NDArray[Any], name: str) -> pa.Array:
             raise DataError(f"array {name!r} holds bytes that are not text") from None
     try:
         if array.ndim == 1 or len(array) == 0:
-            return pa.array(array.tolist() if array.dtype.kind in "UO" else array.reshape(len(array)))
+            return _flat(array.reshape(len(array)))
         if array.dtype.kind == "b":
             array = array.astype(np.uint8)  # arrow would pack the bits
         if array.dtype.kind not in "fiu":
             raise DataError(f"array {name!r} must hold numbers, not {array.dtype}, if its rows have several entries")
         return pa.FixedShapeTensorArray.from_numpy_ndarray(np.ascontiguousarray(array))
-    except (pa.ArrowException, TypeError, NotImplementedError):
-        raise DataError(f"array {name!r} of type {array.dtype} holds no column of numbers, texts or bools") from None
+    except (pa.ArrowException, TypeError, NotImplementedError, OverflowError):
+        raise DataError(
+            f"array {name!r} of type {array.dtype} holds no column of numbers, texts or bools, or mixes them"
+        ) from None
+
+
+def _flat(array: NDArray[Any]) -> pa.Array:
+    if array.dtype.kind not in "UO":
+        return pa.array(array)
+    entries = array.tolist()
+    try:
+        return pa.array(entries)
+    except OverflowError:  # arrow tries int64 alone
+        return pa.array(entries, pa.uint64())
 
 
 def quoted(names: Collection[str], most: int = 10) -> str:
