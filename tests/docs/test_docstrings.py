@@ -20,14 +20,6 @@ MODULES = [
         if not module.name.endswith(".__main__")
     ),
 ]
-RESULTS_OF_OTHERS = ("Exhibit", "Links")  # made by gather_evidence, whose example shows them
-METHODS_WITH_PARAMETERS_ONLY = (
-    "Beta",
-    "KNNRegressionShapley",
-    "PublicProxy",
-    "ValidationVote",
-    "WeightedKNNShapley",
-)
 
 
 @pytest.mark.parametrize("name", MODULES)
@@ -39,14 +31,14 @@ def test_examples_run(name: str, tmp_path: object, monkeypatch: pytest.MonkeyPat
 
 
 def test_the_front_door_has_examples() -> None:
-    """Whatever people call has an example; errors and pure parameters do without."""
+    """Whatever people call has an example; errors do without."""
     without = [
         name
         for name in dataworth.__all__
         if name != "__version__" and ">>>" not in (inspect.getdoc(getattr(dataworth, name)) or "")
     ]
     errors = [name for name in without if _is_error(name)]
-    assert set(without) - set(errors) <= {*RESULTS_OF_OTHERS, *METHODS_WITH_PARAMETERS_ONLY}
+    assert without == errors
 
 
 def _is_error(name: str) -> bool:

@@ -284,3 +284,13 @@ def test_evidence_is_added_and_survives_saving(tmp_path: Path) -> None:
     assert links(back, "lowest-neighbours").of_row(seen.ids[np.argmin(seen.values)]) == links(
         seen, "lowest-neighbours"
     ).of_row(seen.ids[np.argmin(seen.values)])
+
+
+def test_classes_too_many_to_read_get_no_bars() -> None:
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(300, 3))
+    for n_classes, bars in ((100, True), (101, False)):
+        points = dw.Points(x, np.arange(300) % n_classes)
+        values = dw.Values(points.ids, rng.normal(size=300), method="by hand", n_validation=300)
+        names = [piece.name for piece in dw.gather_evidence(values, points, points).evidence]
+        assert ("class-values" in names) == bars

@@ -32,6 +32,10 @@ class Beta:
 
     Raises:
         MethodError: Not positive numbers.
+
+    Example:
+        >>> float(neighbour_value(1, 1, True, 2, Beta(1, 1))) == float(neighbour_value(1, 1, True, 2, "shapley"))
+        True
     """
 
     alpha: float

@@ -22,6 +22,7 @@ __all__ = ["gather_evidence"]
 
 THUMBNAIL = 96  # pixels, the longer side
 TEXT_SHOWN = 400  # characters of a text
+CLASSES_SHOWN = 100
 FEATURES_SHOWN = 12  # columns of a row without a picture or text
 _SLAB = 4_000_000  # features of validation points looked at together: 32 MB of float64
 
@@ -62,7 +63,8 @@ def gather_evidence(
         The values, any evidence they already had, and the new pieces:
 
         - ``lowest-neighbours``, ``highest-neighbours``: links to the nearest validation points.
-        - ``class-values``, ``class-below-zero``: bars by class (not for numeric targets).
+        - ``class-values``, ``class-below-zero``: bars by class (not for numeric targets, and not for more than
+          100 classes, whose bars nobody could read).
         - ``removal-curve``, ``detection``, ``detection-curve``: where there is a ``model`` or a ``bad`` mask.
         - ``train-rows``, ``validation-rows``: the content of the rows above, with ``show_rows`` only.
 
@@ -96,7 +98,7 @@ def gather_evidence(
         _neighbours(end, [(int(row), *near[int(row)]) for row in at], train, validation, metric)
         for end, at in ends.items()
     ]
-    if train.has_classes:
+    if train.has_classes and np.unique(train.y).size <= CLASSES_SHOWN:
         pieces += _by_class(by_row, train.y)
     if model is not None:
         pieces.append(_removal(removal_curve(values, train, validation, model, seed=seed)))
