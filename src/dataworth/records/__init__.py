@@ -2,6 +2,20 @@
 
 from dataworth.records.evidence import Evidence, Exhibit, Links, Table
 from dataworth.records.points import Points
+from dataworth.records.privacy import Budget, Guarantee, Owner, Relation, Row, Unit
 from dataworth.records.values import Values
 
-__all__ = ["Evidence", "Exhibit", "Links", "Points", "Table", "Values"]
+__all__ = [
+    "Budget",
+    "Evidence",
+    "Exhibit",
+    "Guarantee",
+    "Links",
+    "Owner",
+    "Points",
+    "Relation",
+    "Row",
+    "Table",
+    "Unit",
+    "Values",
+]

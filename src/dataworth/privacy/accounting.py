@@ -1,0 +1,357 @@
+"""What a release costs: events in, epsilon and delta out, on the safe side.
+
+An event says what was counted and with which noise. Each is turned into the distribution of its privacy loss
+under the worst change of the data, on the integers as sampled, rounded against us by the connect-the-dots
+method (Doroshenko et al. 2022, arXiv 2207.04380, in dp-accounting), and composed exactly.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from decimal import ROUND_CEILING, Decimal
+from fractions import Fraction
+from importlib import import_module
+from typing import Any, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import logsumexp
+
+from dataworth.errors import MethodError, MissingExtra
+from dataworth.privacy.mechanisms import MOST_SIGMA, SIGMA_STEPS, check_probability, check_sigma
+from dataworth.records.privacy import Amount, Budget, Guarantee, Relation, Unit, check_relation
+
+__all__ = [
+    "LEAST_DELTA",
+    "CappedCounts",
+    "Event",
+    "RowCount",
+    "SubsampledCounts",
+    "calibrate",
+    "guarantee",
+    "satisfies",
+    "spent_epsilon",
+    "zcdp",
+]
+
+LEAST_DELTA = 1e-10
+_ROUNDING = 1e-12  # of delta, set aside for the floating-point error of composing by Fourier transform
+_INTERVAL = 1e-4  # the grid of privacy losses
+_MOST_SUBSAMPLED_ROWS = 1000
+_ORDERS = 1 + np.logspace(-3, 6, 4000)  # Rényi orders; every one gives a bound, the least is taken
+
+
+@dataclass(frozen=True)
+class SubsampledCounts:
+    """Two noisy counts at each validation point, of rows that fresh independent bits let in.
+
+    Args:
+        sigma: Scale of the discrete Gaussian noise on each count.
+        probability: Of a row being let in, anew at every validation point.
+        points: Number of validation points.
+    """
+
+    sigma: Fraction
+    probability: Fraction
+    points: int
+
+    def __post_init__(self) -> None:
+        check_sigma(self.sigma)
+        check_probability(self.probability)
+        _check_number("points", self.points)
+
+
+@dataclass(frozen=True)
+class CappedCounts:
+    """Two noisy counts at each validation point, of all rows, each touching at most ``links`` of the points.
+
+    Args:
+        sigma: Scale of the discrete Gaussian noise on each count.
+        links: The cap.
+    """
+
+    sigma: Fraction
+    links: int
+
+    def __post_init__(self) -> None:
+        check_sigma(self.sigma)
+        _check_number("links", self.links)
+
+
+@dataclass(frozen=True)
+class RowCount:
+    """The noisy number of rows.
+
+    Args:
+        sigma: Scale of its discrete Gaussian noise.
+    """
+
+    sigma: Fraction
+
+    def __post_init__(self) -> None:
+        check_sigma(self.sigma)
+
+
+Event: TypeAlias = SubsampledCounts | CappedCounts | RowCount
+
+
+def spent_epsilon(events: Sequence[Event], delta: Amount, *, unit: Unit, relation: Relation) -> float:
+    """The epsilon, never too small, at which the events together are differentially private.
+
+    For a unit of two rows or more whose counts are not subsampled, the larger of two figures: the loss when
+    all rows share their cells, and zero-concentrated privacy, which covers every way they may lie.
+
+    Args:
+        events: What one release consists of.
+        delta: From 1e-10 to 0.1.
+        unit: Whose presence is hidden.
+        relation: Whether that unit is added or removed, or replaced.
+
+    Returns:
+        Epsilon; 0 if nothing is lost, infinity if no epsilon will do.
+
+    Raises:
+        MethodError: No events, a delta that cannot be accounted, or an owner of too many subsampled rows.
+        MissingExtra: dp-accounting is not installed.
+    """
+    usable = _usable_delta(delta)
+    directions = _compose(events, unit.rows, relation)
+    exact = max((float(loss.get_epsilon_for_delta(usable)) for loss in directions), default=0.0)
+    rho = zcdp(events, unit=unit, relation=relation)
+    if unit.rows == 1 or rho is None:
+        return exact
+    return max(exact, _epsilon_of_rho(rho, usable))
+
+
+def zcdp(events: Sequence[Event], *, unit: Unit, relation: Relation) -> Fraction | None:
+    """The exact zero-concentrated privacy (rho) of the events, or None: subsampling earns nothing there.
+
+    Args:
+        events: What one release consists of.
+        unit: Whose presence is hidden.
+        relation: Whether that unit is added or removed, or replaced.
+
+    Example:
+        >>> from fractions import Fraction
+        >>> from dataworth.records.privacy import Row
+        >>> event = CappedCounts(sigma=Fraction(20), links=25)
+        >>> zcdp([event], unit=Row(), relation="add_or_remove")
+        Fraction(1, 32)
+    """
+    check_relation(relation)
+    rho = Fraction(0)
+    for event in events:
+        if isinstance(event, SubsampledCounts) and event.probability < 1:
+            return None
+        shift, times = _shift(event, unit.rows, relation)
+        rho += Fraction(times * shift**2) / (2 * event.sigma**2)
+    return rho
+
+
+def satisfies(events: Sequence[Event], spend: Budget, *, unit: Unit, relation: Relation) -> bool:
+    """Whether the events together stay within a declared budget, by the pessimistic account."""
+    return Decimal(spent_epsilon(events, spend.delta, unit=unit, relation=relation)) <= spend.epsilon
+
+
+def guarantee(
+    events: Sequence[Event], delta: Amount, *, unit: Unit, relation: Relation, private: bool = True
+) -> Guarantee:
+    """What the events promise at a delta, epsilon rounded up to a billionth.
+
+    Args:
+        events: What one release consists of.
+        delta: From 1e-10 to 0.1.
+        unit: Whose presence is hidden.
+        relation: Whether that unit is added or removed, or replaced; ask for both and print both.
+        private: Whether the randomness was the operating system's.
+
+    Raises:
+        MethodError: Epsilon would be above 100, which promises nothing.
+    """
+    epsilon = spent_epsilon(events, delta, unit=unit, relation=relation)
+    if not epsilon <= 100:
+        raise MethodError(f"these events promise nothing at delta = {delta}: epsilon would be above 100")
+    step = Decimal("1e-9")
+    rounded = max(Decimal(epsilon).quantize(step, rounding=ROUND_CEILING), step)
+    return Guarantee(Budget(rounded, delta), unit, relation, private)
+
+
+def calibrate(
+    events_at: Callable[[Fraction], Sequence[Event]], spend: Budget, *, unit: Unit, relation: Relation
+) -> Fraction:
+    """The smallest noise scale the sampler takes whose events stay within a budget.
+
+    Args:
+        events_at: The events of the release at a given scale; more noise must never cost more.
+        spend: The epsilon and delta to stay within.
+        unit: Whose presence is hidden.
+        relation: Whether that unit is added or removed, or replaced.
+
+    Returns:
+        A multiple of ``1 / SIGMA_STEPS``: safe when accounted at that very scale, while one step less is not.
+
+    Raises:
+        MethodError: No scale up to the largest one is enough, or the budget cannot be accounted.
+    """
+
+    def safe(steps: int) -> bool:
+        return satisfies(events_at(Fraction(steps, SIGMA_STEPS)), spend, unit=unit, relation=relation)
+
+    high = _first_guess(events_at(Fraction(1)), spend, unit.rows, relation)
+    while not safe(high):
+        if high == MOST_SIGMA * SIGMA_STEPS:
+            raise MethodError(f"no noise scale up to {MOST_SIGMA} keeps this release within {spend}")
+        high = min(2 * high, MOST_SIGMA * SIGMA_STEPS)
+    # Downwards from a safe scale: far below the answer, losses are too wide to tabulate.
+    low = high // 2
+    while low and safe(low):
+        low, high = low // 2, low
+    while high - low > 1:
+        middle = (low + high) // 2
+        if safe(middle):
+            high = middle
+        else:
+            low = middle
+    return Fraction(high, SIGMA_STEPS)
+
+
+def _first_guess(events: Sequence[Event], spend: Budget, rows: int, relation: Relation) -> int:
+    """Steps of a scale that would do by the classical Gaussian bound: a start, checked before it is used."""
+    square = 0.0
+    for event in events:
+        shift, times = _shift(event, rows, relation)
+        square += times * shift**2 / float(event.sigma) ** 2
+    tail = math.sqrt(2 * math.log(1.25 / float(spend.delta)))
+    sigma = math.sqrt(max(square, 1.0)) * tail / min(float(spend.epsilon), 1.0)
+    return min(math.ceil(sigma * SIGMA_STEPS), MOST_SIGMA * SIGMA_STEPS)
+
+
+def _shift(event: Event, rows: int, relation: Relation) -> tuple[int, int]:
+    """By how much a unit moves a count at most, and how many counts it moves so.
+
+    Replacing a unit's data moves the counts it leaves and those it enters. It leaves the number of rows alone
+    for a row; an owner keeps at least one row of at most ``rows``.
+    """
+    sides = 2 if relation == "replace" else 1
+    match event:
+        case SubsampledCounts():
+            return rows, sides * event.points
+        case CappedCounts():
+            return rows, sides * event.links
+        case RowCount():
+            return (rows - 1 if relation == "replace" else rows), 1
+
+
+def _compose(events: Sequence[Event], rows: int, relation: Relation) -> list[Any]:
+    """The privacy losses of all events together, one for removing the unit and one for adding it."""
+    check_relation(relation)
+    if not events:
+        raise MethodError("a release consists of at least one event; none was given")
+    both = [_directions(event, rows, relation) for event in events if _shift(event, rows, relation)[0]]
+    return [_product(side) for side in zip(*both, strict=True)]
+
+
+def _product(losses: Iterable[Any]) -> Any:
+    first, *rest = losses
+    for loss in rest:
+        first = first.compose(loss)
+    return first
+
+
+def _directions(event: Event, rows: int, relation: Relation) -> tuple[Any, Any]:
+    """Privacy losses of one event: unit removed, unit added."""
+    shift, times = _shift(event, rows, relation)
+    if not isinstance(event, SubsampledCounts):
+        loss, _ = _one_count(event.sigma, shift, Fraction(1))
+        composed = loss.self_compose(times)
+        return composed, composed
+    removed, added = _one_count(event.sigma, rows, event.probability)
+    if relation == "add_or_remove":
+        return removed.self_compose(event.points), added.self_compose(event.points)
+    # The worst replacement leaves one cell and enters another at every point, as flipping a label does.
+    moved = removed.compose(added).self_compose(event.points)
+    return moved, moved
+
+
+def _one_count(sigma: Fraction, rows: int, probability: Fraction) -> tuple[Any, Any]:
+    """Privacy losses of one noisy count that ``rows`` rows enter, each with ``probability``: removed, added."""
+    if rows > 1 and probability < 1:
+        return _mixture(float(sigma), rows, _float_above(probability))
+    losses = _dp_accounting("pld.privacy_loss_distribution").from_discrete_gaussian_mechanism(
+        float(sigma),
+        sensitivity=rows,
+        sampling_prob=_float_above(probability),
+        value_discretization_interval=_INTERVAL,
+        use_connect_dots=True,
+    )
+    # The two sides have no public accessor; only they tell "remove then add" from "remove twice".
+    return losses._pmf_remove.to_dense_pmf(), losses._pmf_add.to_dense_pmf()
+
+
+def _mixture(sigma: float, rows: int, probability: float) -> tuple[Any, Any]:
+    """As ``_one_count`` where the number of rows let in is binomial."""
+    if rows > _MOST_SUBSAMPLED_ROWS:
+        raise MethodError(
+            f"subsampling is accounted for owners of at most {_MOST_SUBSAMPLED_ROWS:,} rows, not {rows:,}; "
+            "cap the links instead"
+        )
+    from scipy.stats import binom
+
+    reach = math.ceil(11.6 * sigma)  # noise beyond it has mass below 1e-30
+    support = np.arange(-reach, reach + rows + 1)
+    wide = np.arange(-reach - rows, reach + rows + 1)
+    total = logsumexp(-0.5 * (wide / sigma) ** 2)
+    without = -0.5 * (support / sigma) ** 2 - total
+    let_in = np.arange(rows + 1)
+    shifted = -0.5 * ((support - let_in[:, None]) / sigma) ** 2 - total
+    with_unit = logsumexp(shifted + binom.logpmf(let_in, rows, probability)[:, None], axis=0)
+    return _connect(with_unit, without), _connect(without, with_unit)
+
+
+def _connect(upper: NDArray[np.float64], lower: NDArray[np.float64]) -> Any:
+    """The pessimistic privacy loss of two log probability mass functions on one support."""
+    order = np.argsort(lower - upper, kind="stable")  # the largest loss first
+    loss = (upper - lower)[order]
+    # Probability, under each, of a loss at least as large; nothing is above the largest.
+    upper_mass = np.concatenate([[0.0], np.exp(np.logaddexp.accumulate(upper[order]))])
+    lower_log_mass = np.concatenate([[-np.inf], np.logaddexp.accumulate(lower[order])])
+    scaled = loss / _INTERVAL
+    grid = np.unique(np.concatenate([np.floor(scaled), np.ceil(scaled)])).astype(np.int64)
+    above = np.searchsorted(-loss, -grid * _INTERVAL, side="left")
+    deltas = upper_mass[above] - np.exp(grid * _INTERVAL + lower_log_mass[above])
+    deltas = np.clip(np.maximum.accumulate(deltas[::-1])[::-1], 0.0, 1.0)
+    pmf = _dp_accounting("pld.pld_pmf").create_pmf_pessimistic_connect_dots(_INTERVAL, grid, deltas)
+    return pmf.to_dense_pmf()
+
+
+def _epsilon_of_rho(rho: Fraction, delta: float) -> float:
+    accountant = _dp_accounting("rdp.rdp_privacy_accountant")
+    epsilon, _ = accountant.compute_epsilon(_ORDERS, float(rho) * (1 + 1e-15) * _ORDERS, delta)
+    return float(epsilon)
+
+
+def _usable_delta(delta: Amount) -> float:
+    usable = float(Budget(1, delta).delta)
+    if usable < LEAST_DELTA:
+        raise MethodError(f"delta must be at least {LEAST_DELTA} for the accountant to resolve it, not {delta}")
+    return usable - _ROUNDING
+
+
+def _float_above(probability: Fraction) -> float:
+    """The least float that is no smaller."""
+    nearest = float(probability)
+    return nearest if Fraction(nearest) >= probability else math.nextafter(nearest, 2.0)
+
+
+def _check_number(name: str, number: int) -> None:
+    if isinstance(number, bool) or not isinstance(number, int) or not 1 <= number <= 10**7:
+        raise MethodError(f"{name} must be a whole number from 1 to 10,000,000, not {number!r}")
+
+
+def _dp_accounting(module: str) -> Any:
+    try:
+        return import_module(f"dp_accounting.{module}")
+    except ImportError as error:
+        raise MissingExtra("a private release", "private") from error
