@@ -4,7 +4,9 @@
     ├── InputError (ValueError)         you asked wrongly: the command line exits with 2
     │   ├── DataError                   the rows, columns, labels or files given cannot be used
     │   ├── MethodError                 the method cannot do what was asked of it
+    │   ├── LedgerError                 the ledger is not there, not a ledger, or kept for something else
     │   └── MissingExtra (ImportError)  an optional dependency is not installed
+    ├── BudgetExceeded                  a ledger refuses: nothing was computed or spent; exit code 3
     └── (anything else is our fault: the command line exits with 1)
 
     DataworthWarning (UserWarning)      worth saying, not worth stopping for
@@ -16,10 +18,12 @@ Messages say what was given and what would be right, and never quote a private r
 from __future__ import annotations
 
 __all__ = [
+    "BudgetExceeded",
     "DataError",
     "DataworthError",
     "DataworthWarning",
     "InputError",
+    "LedgerError",
     "MethodError",
     "MissingExtra",
     "UnmatchedLabels",
@@ -40,6 +44,14 @@ class DataError(InputError):
 
 class MethodError(InputError):
     """A method was given a parameter or a task that it cannot serve."""
+
+
+class LedgerError(InputError):
+    """The ledger is not there, is no ledger, is kept for something else, or was asked something else before."""
+
+
+class BudgetExceeded(DataworthError):  # noqa: N818 - says what happened
+    """What was asked would spend more than the ledger has left; nothing was computed and nothing spent."""
 
 
 class MissingExtra(InputError, ImportError):  # noqa: N818 - says what is missing
