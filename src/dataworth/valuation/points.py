@@ -4,22 +4,19 @@ from __future__ import annotations
 
 import platform
 import time
-import warnings
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 import dataworth
-from dataworth.errors import DataError, InputError, MethodError, UnmatchedLabels
+from dataworth.errors import DataError, InputError, MethodError
 from dataworth.kernels import neighbors
 from dataworth.kernels.knn import knn_jobs, knn_values, soft_from_fixed
-from dataworth.kernels.neighbors import DType, Judges, Metric, Rows
+from dataworth.kernels.neighbors import DType, Metric
 from dataworth.kernels.regression import regression_values
-from dataworth.kernels.team import Tick, add_in_order, blocks, team_size
+from dataworth.kernels.team import add_in_order, team_size
 from dataworth.kernels.threshold import add_links, neighbour_value, point_weights
 from dataworth.kernels.weighted import quantise_weights, weighted_values
 from dataworth.records import Points, Values
@@ -33,11 +30,10 @@ from dataworth.valuation.methods import (
     WeightedKNNShapley,
 )
 from dataworth.valuation.reading import check_same_features
+from dataworth.valuation.task import Task, bar, link_panels
 
 __all__ = ["suggest_radius", "value_points"]
 
-# Memory for the bits of the links held at once; more validation points come in further panels.
-_BITS_BYTES = 64 * 2**20
 # Distances between validation points are looked at for no more points than this.
 _MOST_POINTS = 2000
 
@@ -99,7 +95,7 @@ def value_points(
         sums = _regression(train, validation, method, workers, progress)
         n_classes = 0
     else:
-        task = _Task.of(train, validation, classes)
+        task = Task.of(train, validation, classes)
         sums = _classify(task, method, dtype, workers, progress)
         n_classes = task.n_classes
     return Values(
@@ -127,88 +123,11 @@ def value_points(
 _RANKS_IN_FLOAT64 = (WeightedKNNShapley, KNNRegressionShapley)
 
 
-# -- the task: labels as class numbers --------------------------------------------------------------
-
-
-@dataclass(frozen=True, eq=False)
-class _Task:
-    """Train and validation with their labels as class numbers; -1 for a train label that is no class."""
-
-    train: Points
-    validation: Points
-    codes: NDArray[np.int64]
-    point_codes: NDArray[np.int64]
-    n_classes: int
-
-    @classmethod
-    def of(cls, train: Points, validation: Points, classes: Sequence[Any] | None) -> _Task:
-        for name, points in (("train", train), ("validation", validation)):
-            if points.y.dtype.kind == "f" and not (points.y == np.rint(points.y)).all():
-                raise MethodError(
-                    f"{name} labels are numbers with fractions, which are no classes; "
-                    "use KNNRegressionShapley, or turn them into classes"
-                )
-        known = _class_list(validation, classes)
-        _check_same_kind(train.y, known, "train labels")
-        codes, point_codes = _encode(train.y, known), _encode(validation.y, known)
-        strange = int((point_codes < 0).sum())
-        if strange:
-            raise DataError(f"{strange} of {len(validation)} validation labels are not among the classes given")
-        unmatched = int((codes < 0).sum())
-        if unmatched:
-            warnings.warn(
-                f"{unmatched} of {len(train)} train labels are no validation class: those rows match no "
-                "validation point, so they can only lower the votes of others",
-                UnmatchedLabels,
-                stacklevel=3,
-            )
-        return cls(train, validation, codes, point_codes, known.size)
-
-    def ready(self, metric: Metric, dtype: DType, threads: int) -> tuple[Rows, Judges]:
-        """Rows and points made ready for tiles; euclidean data is centred on the validation mean, which is public."""
-        centre = None
-        if metric == "euclidean":
-            neighbors.check_scale(self.train.x, self.validation.x)
-            centre = self.validation.x.mean(axis=0, dtype=np.float64)
-        rows = neighbors.prepare(
-            self.train.x, self.codes, self.n_classes, metric, centre=centre, dtype=dtype, threads=threads
-        )
-        return rows, Judges.ready(rows, self.validation.x, self.point_codes, centre)
-
-
-def _class_list(validation: Points, classes: Sequence[Any] | None) -> NDArray[Any]:
-    if classes is None:
-        return np.unique(validation.y)
-    try:
-        given = Points(np.zeros((len(classes), 1)), classes).y  # the same rules as for labels
-    except (DataError, TypeError):
-        raise InputError(f"classes must be a list of labels, one kind and none missing, not {classes!r}") from None
-    if np.unique(given).size != given.size:
-        raise InputError(f"classes repeats labels: {given.size} given, {np.unique(given).size} different")
-    _check_same_kind(validation.y, given, "validation labels")
-    return np.unique(given)
-
-
-def _check_same_kind(labels: NDArray[Any], classes: NDArray[Any], name: str) -> None:
-    kinds = {True: "text", False: "numbers"}
-    ours, theirs = labels.dtype.kind == "U", classes.dtype.kind == "U"
-    if ours != theirs:
-        raise DataError(f"{name} are {kinds[ours]}, but the classes are {kinds[theirs]}; use one kind for both")
-
-
-def _encode(labels: NDArray[Any], classes: NDArray[Any]) -> NDArray[np.int64]:
-    """The number of each label's class, in ascending order of classes; -1 for a label that is no class."""
-    if {labels.dtype.kind, classes.dtype.kind} == {"i", "u"}:  # NumPy would compare these as floats
-        labels, classes = labels.astype(object), classes.astype(object)
-    at = np.minimum(np.searchsorted(classes, labels), classes.size - 1)
-    return np.where(classes[at] == labels, at, -1).astype(np.int64)
-
-
 # -- methods ---------------------------------------------------------------------------------------
 
 
 def _classify(
-    task: _Task, method: PointMethod, dtype: DType, threads: int, progress: bool | None
+    task: Task, method: PointMethod, dtype: DType, threads: int, progress: bool | None
 ) -> NDArray[np.float64]:
     """Values summed over validation points."""
     match method:
@@ -228,12 +147,12 @@ def _classify(
             )
 
 
-def _knn(task: _Task, method: KNNShapley, dtype: DType, threads: int, progress: bool | None) -> NDArray[np.float64]:
+def _knn(task: Task, method: KNNShapley, dtype: DType, threads: int, progress: bool | None) -> NDArray[np.float64]:
     rows, judges = task.ready(method.metric, dtype, threads)
     n = len(rows)
     soft = method.normalise == "subset"
     k = min(method.k, n) if soft else method.k
-    with _bar(knn_jobs(n, len(judges), k, dtype), "KNN-Shapley", progress) as tick:
+    with bar(knn_jobs(n, len(judges), k, dtype), "KNN-Shapley", progress) as tick:
         fixed = knn_values(rows, judges, task.point_codes, k, threads=threads, tick=tick)
     return soft_from_fixed(fixed, task.codes, task.point_codes, k, task.n_classes) if soft else fixed
 
@@ -243,7 +162,7 @@ Weigh = Callable[[neighbors.LinkBits, slice], tuple[NDArray[np.float64], NDArray
 
 
 def _linked(
-    task: _Task,
+    task: Task,
     method: ThresholdKNNShapley | ValidationVote | PublicProxy,
     dtype: DType,
     threads: int,
@@ -253,9 +172,9 @@ def _linked(
     """Link, count, add: the three steps of every value that rests on a radius."""
     rows, judges = task.ready(method.metric, dtype, threads)
     sums = np.zeros(len(rows))
-    panels = _link_panels(rows, judges)
+    panels = link_panels(rows, judges)
     jobs = sum(neighbors.link_jobs(len(rows), panel.stop - panel.start) for panel in panels)
-    with _bar(jobs, type(method).__name__, progress) as tick:
+    with bar(jobs, type(method).__name__, progress) as tick:
         for panel in panels:
             links = neighbors.link(
                 rows, judges.take(panel.start, panel.stop), method.radius, threads=threads, tick=tick
@@ -265,12 +184,7 @@ def _linked(
     return sums
 
 
-def _link_panels(rows: Rows, judges: Judges) -> list[slice]:
-    """Validation points in panels whose bits fit in memory; panels start at multiples of 8."""
-    return [slice(*block) for block in blocks(len(judges), max(8, _BITS_BYTES * 8 // len(rows) // 8 * 8))]
-
-
-def _threshold_weights(task: _Task, method: ThresholdKNNShapley) -> Weigh:
+def _threshold_weights(task: Task, method: ThresholdKNNShapley) -> Weigh:
     def weigh(links: neighbors.LinkBits, _: slice) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         return point_weights(links.n_same, links.n_other, task.n_classes, method.semivalue)
 
@@ -281,13 +195,13 @@ def _vote_weights(links: neighbors.LinkBits, _: slice) -> tuple[NDArray[np.float
     return np.ones(links.n_same.size), np.full(links.n_same.size, -1.0)
 
 
-def _proxy_weights(task: _Task, method: PublicProxy, dtype: DType, threads: int) -> Weigh:
+def _proxy_weights(task: Task, method: PublicProxy, dtype: DType, threads: int) -> Weigh:
     """Values from counts that the validation set predicts: its own leave-one-out links, scaled to the rows expected."""
-    judged = _Task(task.validation, task.validation, task.point_codes, task.point_codes, task.n_classes)
+    judged = Task(task.validation, task.validation, task.point_codes, task.point_codes, task.n_classes)
     rows, judges = judged.ready(method.metric, dtype, threads)
     parts = [
         neighbors.link(rows, judges.take(panel.start, panel.stop), method.radius, threads=threads).counts()
-        for panel in _link_panels(rows, judges)
+        for panel in link_panels(rows, judges)
     ]
     scale = (method.expected_rows or len(task.train)) / len(task.validation)
     n_same = (np.concatenate([same for same, _ in parts]) - 1 + 0.5) * scale  # a point is its own neighbour
@@ -300,7 +214,7 @@ def _proxy_weights(task: _Task, method: PublicProxy, dtype: DType, threads: int)
     return weigh
 
 
-def _weighted(task: _Task, method: WeightedKNNShapley, threads: int, progress: bool | None) -> NDArray[np.float64]:
+def _weighted(task: Task, method: WeightedKNNShapley, threads: int, progress: bool | None) -> NDArray[np.float64]:
     strangers = np.unique(task.train.y[task.codes < 0]).size
     labels = task.n_classes + strangers
     if labels > 2:
@@ -350,7 +264,7 @@ def _ranked(
         order, distance = neighbors.nearest_first(train.x, validation.x[z], metric)
         sums[order] = point(z, order, distance)
 
-    with _bar(len(validation), title, progress) as tick:
+    with bar(len(validation), title, progress) as tick:
         add_in_order(job, len(validation), total, threads, tick)
     return total
 
@@ -395,7 +309,7 @@ def suggest_radius(validation: Points, *, metric: Metric = "cosine") -> float:
         raise MethodError(f"metric must be 'cosine' or 'euclidean', not {metric!r}")
     if len(validation) < 2:
         raise DataError("suggest_radius needs at least two validation points; give a radius instead")
-    task = _Task.of(validation, validation, None)
+    task = Task.of(validation, validation, None)
     _check_reach(validation, validation, metric)
     keep = _spread(len(validation))
     codes = task.point_codes[keep]
@@ -425,15 +339,3 @@ def _typical_distance(x: NDArray[Any], metric: Metric) -> float:
 def _spread(n: int) -> NDArray[np.int64]:
     """Positions of at most 2,000 of n points, evenly spread."""
     return np.unique(np.linspace(0, n - 1, min(n, _MOST_POINTS)).astype(np.int64))
-
-
-# -- progress ---------------------------------------------------------------------------------------
-
-
-@contextmanager
-def _bar(jobs: int, title: str, progress: bool | None) -> Iterator[Tick]:
-    """A progress bar on a terminal, or where asked for."""
-    from tqdm.auto import tqdm
-
-    with tqdm(total=jobs, desc=title, disable=None if progress is None else not progress, leave=False) as bar:
-        yield bar.update
