@@ -1,4 +1,4 @@
-"""Both protocols give what they promise, and the published one draws in the original's order."""
+"""Every protocol gives what it promises, and the published one draws in the original's order."""
 
 from __future__ import annotations
 
@@ -182,3 +182,124 @@ def test_a_table_with_three_labels_is_refused(protocol: Protocol) -> None:
     y[0] = 2
     with pytest.raises(DataError, match="2dplanes must have two labels, not 3"):
         prepare(dataset("2dplanes", x, y), "clean", protocol=protocol, seed=0)
+
+
+# -- shifted -------------------------------------------------------------------------------------
+
+
+def as_told_shifted(
+    x: NDArray[Any], y: NDArray[np.int64], seed: int
+) -> tuple[NDArray[Any], NDArray[np.int64], NDArray[Any], NDArray[np.int64]]:
+    """The shifted preparation with wrong labels, array by array as it is told."""
+    random = np.random.default_rng(seed)
+    order = random.permutation(len(y))
+    x, y = x[order], y[order]
+    x = (x - x.mean(axis=0)) / x.std(axis=0)
+    judges, pool = x[:200], x[200:]
+    direction = random.normal(size=x.shape[1])
+    t = pool @ (direction / np.sqrt((direction**2).sum()))
+    t = (t - t.mean()) / t.std()
+    chances = np.exp(2 * t) / np.exp(2 * t).sum()
+    chosen = random.choice(len(pool), min(2000, len(pool) // 2), replace=False, p=chances)
+    train, labels = pool[chosen], y[200:][chosen]
+    bad = len(chosen) // 10
+    labels[:bad] = 1 - labels[:bad]
+    length = np.linalg.norm
+    return (
+        train / length(train, axis=1, keepdims=True),
+        labels,
+        judges / length(judges, axis=1, keepdims=True),
+        y[:200],
+    )
+
+
+@pytest.mark.parametrize(("name", "seed"), [("even", 0), ("even", 1), ("uneven", 2)])
+def test_shifted_is_the_preparation_as_told(request: pytest.FixtureRequest, name: str, seed: int) -> None:
+    made: Dataset = request.getfixturevalue(name)
+    prepared = prepare(made, "mislabel", protocol="shifted", seed=seed)
+    x, y, judges, judged = as_told_shifted(made.rows.x, made.rows.y, seed)
+    np.testing.assert_allclose(prepared.train.x, x, atol=1e-9)
+    np.testing.assert_allclose(prepared.validation.x, judges, atol=1e-9)
+    assert (prepared.train.y == y).all()
+    assert (prepared.validation.y == judged).all()
+
+
+def test_shifted_draws_each_row_once_on_one_side_and_copies_none(uneven: Dataset) -> None:
+    prepared = prepare(uneven, "clean", protocol="shifted", seed=3)
+    assert np.unique(np.concatenate([prepared.train_rows, prepared.validation_rows])).size == 2200
+    # No balancing: the rare class stays rare.
+    assert uneven.rows.y[prepared.train_rows].mean() < 0.2
+
+
+def test_shifted_training_rows_lie_to_one_side_of_the_validation_rows(even: Dataset) -> None:
+    for seed in (0, 1):
+        apart = []
+        protocols: list[Protocol] = ["leak-free", "shifted"]
+        for protocol in protocols:
+            prepared = prepare(even, "clean", protocol=protocol, seed=seed)
+            raw = (even.rows.x - even.rows.x.mean(axis=0)) / even.rows.x.std(axis=0)
+            gap = raw[prepared.train_rows].mean(axis=0) - raw[prepared.validation_rows].mean(axis=0)
+            apart.append(np.linalg.norm(gap))
+        # A normal spread drawn in proportion to exp(2t) moves by 2 deviations, by less where a fifth is drawn.
+        assert apart[0] < 0.35
+        assert 0.9 < apart[1] < 2
+
+
+def test_shifted_is_decided_by_its_seed(even: Dataset) -> None:
+    one, again, other = (prepare(even, "noisy", protocol="shifted", seed=seed) for seed in (1, 1, 2))
+    assert (one.train.x == again.train.x).all()
+    assert (np.sort(one.train_rows) != np.sort(other.train_rows)).any()
+    assert (np.sort(one.validation_rows) != np.sort(other.validation_rows)).any()
+
+
+@pytest.mark.parametrize("noise", ["norm", "mean"])
+def test_shifted_noise_is_added_to_the_scaled_rows_of_the_first_tenth(even: Dataset, noise: NoiseScale) -> None:
+    prepared = prepare(even, "noisy", protocol="shifted", seed=4, noise=noise)
+    clean = prepare(even, "clean", protocol="shifted", seed=4)
+    assert (prepared.train_rows == clean.train_rows).all()
+    assert (prepared.train.y == clean.train.y).all()
+    assert np.flatnonzero(prepared.bad).tolist() == list(range(200))
+    assert (prepared.train.x[200:] == clean.train.x[200:]).all()
+    turned = np.einsum("ij,ij->i", prepared.train.x[:200], clean.train.x[:200])
+    # Noise far longer than the rows leaves them no direction of their own.
+    assert np.abs(turned.mean()) < 0.1 if noise == "norm" else 0.3 < turned.mean() < 0.95
+    np.testing.assert_allclose(np.linalg.norm(prepared.train.x, axis=1), 1)
+
+
+def test_shifted_takes_half_of_a_small_pool_and_scales_by_the_whole_file() -> None:
+    x, y = planes(1200, seed=7)
+    x[::5, 1] = np.nan
+    x[:, 9] = 4.0
+    prepared = prepare(dataset("2dplanes", x, y), "clean", protocol="shifted", seed=0)
+    assert (len(prepared.train), len(prepared.validation)) == (500, 200)
+    filled = np.where(np.isnan(x), np.nanmedian(x, axis=0), x)
+    scaled = (filled - filled.mean(axis=0)) / np.maximum(filled.std(axis=0), 1e-12)
+    expected = scaled[prepared.validation_rows]
+    np.testing.assert_allclose(prepared.validation.x, expected / np.linalg.norm(expected, axis=1)[:, None], atol=1e-12)
+    assert len(prepare(dataset("2dplanes", x, y), "clean", protocol="shifted", seed=0, at_most=100).train) == 100
+
+
+def test_what_cannot_be_shifted_is_refused() -> None:
+    rows = ten_classes(330, seed=0)
+    with pytest.raises(DataError, match="mnist holds images, but only tables can be shifted"):
+        prepare(dataset("mnist", rows.x, rows.y), "clean", protocol="shifted", seed=0)
+    with pytest.raises(DataError, match="2dplanes needs at least 220 rows here, but has 219"):
+        prepare(dataset("2dplanes", *planes(219, seed=0)), "clean", protocol="shifted", seed=0)
+    assert len(prepare(dataset("2dplanes", *planes(220, seed=0)), "clean", protocol="shifted", seed=0).train) == 10
+    x, y = planes(6000, seed=0)
+    y[0] = 2
+    with pytest.raises(DataError, match="2dplanes must have two labels, not 3"):
+        prepare(dataset("2dplanes", x, y), "clean", protocol="shifted", seed=0)
+    x, y = planes(300_000, seed=0)
+    x[0] = 1e6
+    with pytest.raises(DataError, match="so far out"):
+        prepare(dataset("2dplanes", x, y), "clean", protocol="shifted", seed=_seed_that_trains_on_row_0(300_000))
+
+
+def _seed_that_trains_on_row_0(rows: int) -> int:
+    """Row 0 lies far out along the direction, and validation does not take it."""
+    for seed in range(20):
+        random = np.random.default_rng(seed)
+        if 0 not in random.permutation(rows)[:200] and float(np.sum(random.normal(size=10))) > 3:
+            return seed
+    raise AssertionError

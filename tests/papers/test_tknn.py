@@ -172,7 +172,7 @@ def test_embedded_data_say_what_embedded_them(tmp_path: Path, monkeypatch: pytes
 
 def test_wrong_questions_are_refused(data: Path, tmp_path: Path) -> None:
     experiment = EXPERIMENTS["tknn-table3"]
-    with pytest.raises(InputError, match="protocol must be one of 'published', 'leak-free', not 'mine'"):
+    with pytest.raises(InputError, match="protocol must be one of 'published', 'leak-free', 'shifted', not 'mine'"):
         experiment.run(data, protocol="mine")
     with pytest.raises(InputError, match="seeds must be a positive number, not 0"):
         experiment.run(data, seeds=0)

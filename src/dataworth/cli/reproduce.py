@@ -17,10 +17,11 @@ if TYPE_CHECKING:
 
 
 class Protocol(StrEnum):
-    """How data are prepared: as the authors did, or splitting first."""
+    """How data are prepared: as the authors did, splitting first, or unlike the validation rows."""
 
     PUBLISHED = "published"
     LEAK_FREE = "leak-free"
+    SHIFTED = "shifted"
 
 
 def reproduce(
@@ -35,7 +36,9 @@ def reproduce(
     protocol: Annotated[
         Protocol,
         typer.Option(
-            metavar="NAME", help="published, as the authors did; or leak-free: split before balancing, several seeds."
+            metavar="NAME",
+            help="published, as the authors did; leak-free: split before balancing, several seeds; or shifted: tables "
+            "whose training rows are unlike the validation rows, several seeds.",
         ),
     ] = Protocol.PUBLISHED,
     seeds: Annotated[

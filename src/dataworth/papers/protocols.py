@@ -1,9 +1,13 @@
-"""Two ways from a data set to training and validation points: as published, and without leaks.
+"""Three ways from a data set to training and validation points: as published, without leaks, and shifted.
 
 ``published`` follows the original preparation step by step, random call by random call, so that the printed
 numbers come out; it balances the classes with copies before it splits, so copies of one row can stand on both
 sides. ``leak-free`` splits first. From then on both do the same: corrupt the first tenth of the training rows,
 scale by the training rows, and give every row length 1.
+
+``shifted`` scales by the whole file and then draws training rows that are unlike the validation rows: the further
+along a random direction, the likelier. What the validation set says of its own surroundings is then no guide to
+the training rows'.
 """
 
 from __future__ import annotations
@@ -20,11 +24,11 @@ from dataworth.records import Points
 
 __all__ = ["FIRST_SEED", "NoiseScale", "Prepared", "Protocol", "Task", "prepare"]
 
-Protocol: TypeAlias = Literal["published", "leak-free"]
+Protocol: TypeAlias = Literal["published", "leak-free", "shifted"]
 Task: TypeAlias = Literal["mislabel", "noisy", "clean"]
 NoiseScale: TypeAlias = Literal["norm", "mean"]
 
-FIRST_SEED = {"published": 999, "leak-free": 0}
+FIRST_SEED = {"published": 999, "leak-free": 0, "shifted": 0}
 """The first seed of each protocol; 999 is the original's."""
 
 _Random: TypeAlias = np.random.RandomState | np.random.Generator
@@ -65,7 +69,8 @@ def prepare(
         dataset: Where the rows come from.
         task: ``"mislabel"`` gives the first tenth of the training rows a wrong label, each other class equally
             likely; ``"noisy"`` adds Gaussian noise to their features; ``"clean"`` leaves them as they are.
-        protocol: How rows are drawn. Texts and images are drawn the same way in both.
+        protocol: How rows are drawn. Texts and images are drawn the same way as published and leak-free, and
+            cannot be drawn shifted.
         seed: Of everything random.
         noise: Standard deviation of a feature's noise: ``"norm"`` is the L2 norm of its column over the training
             rows, which is what the published numbers were made with; ``"mean"`` is the mean of its absolute
@@ -73,10 +78,12 @@ def prepare(
         at_most: Value no more than this many training rows.
 
     Raises:
-        DataError: Too few rows to draw from.
+        DataError: Too few rows to draw from, or ``"shifted"`` for what is no table.
     """
     random: _Random
     n_train = min(dataset.source.n_train, at_most or dataset.source.n_train)
+    if protocol == "shifted":
+        return _shifted(dataset, task, n_train, np.random.default_rng(seed), noise)
     if dataset.source.kind != "table":
         random = np.random.default_rng(seed)
         train_rows, validation_rows = _balanced_rows(dataset, n_train, random)
@@ -91,9 +98,7 @@ def prepare(
     x, y = dataset.rows.x[train_rows], dataset.rows.y[train_rows]
     x_validation, y_validation = judges.x[validation_rows], judges.y[validation_rows]
     x, x_validation = _fill(x, x_validation)
-    bad = np.zeros(y.size, dtype=np.bool_)
-    if task != "clean":
-        bad[: y.size // 10] = True
+    bad = _bad_rows(y.size, task)
     if task == "noisy":
         _add_noise(x, bad, noise, random)
     x, x_validation = _scale(x, x_validation, by_deviation=dataset.source.kind == "table")
@@ -101,6 +106,41 @@ def prepare(
         shift = random.choice(np.arange(1, dataset.classes), size=int(bad.sum()))
         y[bad] = (y[bad] + shift) % dataset.classes
     return Prepared(Points(x, y), Points(x_validation, y_validation), bad, train_rows, validation_rows)
+
+
+def _shifted(dataset: Dataset, task: Task, n_train: int, random: np.random.Generator, noise: NoiseScale) -> Prepared:
+    """Two classes: scale by the whole file, split off validation, draw rows likelier the further they lie one way.
+
+    Rows stay in the order drawn, and likelier rows tend to be drawn earlier.
+    """
+    if dataset.source.kind != "table":
+        raise DataError(f"{dataset.source.name} holds {dataset.source.kind}, but only tables can be shifted")
+    _check_two_classes(dataset)
+    n_validation = dataset.source.n_train // 10
+    rows = random.permutation(dataset.rows.y.size)
+    validation, pool = rows[:n_validation], rows[n_validation:]
+    n_train = min(n_train, pool.size // 2)
+    if n_train < 10:
+        raise DataError(f"{dataset.source.name} needs at least {n_validation + 20} rows here, but has {rows.size}")
+    scaled = _standardise(_fill(dataset.rows.x, dataset.rows.x)[0])
+    direction = random.normal(size=scaled.shape[1])
+    along = _standardise(scaled[pool] @ (direction / np.linalg.norm(direction)))
+    weights = np.exp(2 * (along - along.max()))
+    if np.count_nonzero(weights) < n_train:
+        raise DataError(f"{dataset.source.name} has rows so far out that the others would never be drawn")
+    train = pool[random.choice(pool.size, size=n_train, replace=False, p=weights / weights.sum())]
+    x, y, bad = scaled[train], dataset.rows.y[train], _bad_rows(n_train, task)
+    if task == "noisy":
+        _add_noise(x, bad, noise, random)
+    if task == "mislabel":
+        y[bad] = 1 - y[bad]
+    judges = Points(_unit(scaled[validation]), dataset.rows.y[validation])
+    return Prepared(Points(_unit(x), y), judges, bad, train, validation)
+
+
+def _bad_rows(n_train: int, task: Task) -> NDArray[np.bool_]:
+    """The first tenth, unless the task is clean."""
+    return np.arange(n_train) < (0 if task == "clean" else n_train // 10)
 
 
 def _published_rows(dataset: Dataset, n_train: int, random: _Random) -> tuple[_Rows, _Rows]:
@@ -192,8 +232,18 @@ def _scale(
 ) -> tuple[NDArray[np.floating], NDArray[np.floating]]:
     """Centre both by the training rows, divide by their deviation if asked, and give each row length 1."""
     centre = x.mean(axis=0)
-    deviation = np.maximum(x.std(axis=0), 1e-12) if by_deviation else np.ones_like(centre)
+    deviation = _deviation(x) if by_deviation else np.ones_like(centre)
     return _unit((x - centre) / deviation), _unit((x_validation - centre) / deviation)
+
+
+def _standardise(x: NDArray[np.floating]) -> NDArray[np.float64]:
+    standard: NDArray[np.float64] = (x - x.mean(axis=0)) / _deviation(x)
+    return standard
+
+
+def _deviation(x: NDArray[np.floating]) -> NDArray[np.floating]:
+    deviation: NDArray[np.floating] = np.maximum(x.std(axis=0), 1e-12)  # a column of one number stays at its mean
+    return deviation
 
 
 def _unit(x: NDArray[np.floating]) -> NDArray[np.floating]:
