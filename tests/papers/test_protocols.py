@@ -197,7 +197,7 @@ def as_told_shifted(
     x = (x - x.mean(axis=0)) / x.std(axis=0)
     judges, pool = x[:200], x[200:]
     direction = random.normal(size=x.shape[1])
-    t = pool @ (direction / np.sqrt((direction**2).sum()))
+    t = pool @ (direction / np.sqrt(np.sum(direction**2)))
     t = (t - t.mean()) / t.std()
     chances = np.exp(2 * t) / np.exp(2 * t).sum()
     chosen = random.choice(len(pool), min(2000, len(pool) // 2), replace=False, p=chances)

@@ -54,3 +54,25 @@ def test_table_11_is_a_second_run_of_table_3() -> None:
     at = published.TAUS.index(0.5)
     apart = [abs(row[at] - published.MISLABEL[name].tknn) for name, row in published.TAU_MISLABEL.items()]
     assert 0.001 < max(apart) < 0.0041
+
+
+@pytest.mark.parametrize("table", [published.PRIVATE_MISLABEL, published.PRIVATE_NOISY])
+def test_every_data_set_has_private_numbers_at_every_epsilon(
+    table: Mapping[str, Mapping[str, published.PrivateDetection]],
+) -> None:
+    assert set(table) == set(SOURCES)
+    subsampled = {name for name, rows in table.items() if rows["1"].knn_subsampled is not None}
+    assert subsampled == {"2dplanes", "phoneme", "cpu", "creditcard", "click", "wind"}
+    for name, rows in table.items():
+        assert tuple(rows) == published.EPSILONS
+        for row in rows.values():
+            assert (row.knn_subsampled is not None) == (name in subsampled)
+            for printed in (row.tknn, row.knn, row.knn_subsampled):
+                assert printed is None or (0.3 < printed[0] < 1 and 0 <= printed[1] < 0.4)
+
+
+def test_private_numbers_are_never_far_above_the_others() -> None:
+    for name, rows in published.PRIVATE_MISLABEL.items():
+        assert rows["1"].tknn[0] < published.MISLABEL[name].tknn + 0.01
+    # Table 8 prints more for CPU with noise than Table 10 without: the two are not the same preparation.
+    assert published.PRIVATE_NOISY["cpu"]["1"].tknn[0] > published.NOISY["cpu"].tknn + 0.08
