@@ -284,3 +284,16 @@ def _exact_key(row: NDArray[Any], point: NDArray[Any], metric: Metric) -> Fracti
         return sum(((p - q) ** 2 for p, q in zip(a, b, strict=True)), Fraction(0))
     dot = sum((p * q for p, q in zip(a, b, strict=True)), Fraction(0))
     return -dot * abs(dot) / sum((p * p for p in a), Fraction(0))
+
+
+def nearest_links(
+    row: NDArray[Any], points: NDArray[Any], radius: float, most: int, metric: Metric
+) -> tuple[list[int], int]:
+    """The points that one row keeps when it may keep so many: its nearest within the radius, ties in point order.
+
+    Returns:
+        The points kept, in ascending order, and how many are within the radius in all.
+    """
+    inside = inside_radius(points, row, radius, metric)
+    links = [z for z in nearest_first(points, row, metric) if inside[z]]
+    return sorted(links[:most]), len(links)
