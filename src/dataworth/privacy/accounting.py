@@ -30,6 +30,7 @@ __all__ = [
     "RowCount",
     "SubsampledCounts",
     "calibrate",
+    "epsilon_of_rho",
     "guarantee",
     "satisfies",
     "spent_epsilon",
@@ -148,6 +149,27 @@ def zcdp(events: Sequence[Event], *, unit: Unit, relation: Relation) -> Fraction
         shift, times = _shift(event, unit.rows, relation)
         rho += Fraction(times * shift**2) / (2 * event.sigma**2)
     return rho
+
+
+def epsilon_of_rho(rho: Fraction, delta: Amount) -> float:
+    """The epsilon, never too small, that zero-concentrated privacy comes to at a delta.
+
+    By Proposition 12 of Canonne, Kamath and Steinke 2020 (arXiv 2004.00010), over a grid of orders.
+
+    Args:
+        rho: Of zero-concentrated differential privacy.
+        delta: From 1e-10 to 0.1.
+
+    Raises:
+        MethodError: A delta that cannot be accounted.
+        MissingExtra: dp-accounting is not installed.
+
+    Example:
+        >>> from fractions import Fraction
+        >>> round(epsilon_of_rho(Fraction(1, 100), 1e-6), 3)
+        0.622
+    """
+    return _epsilon_of_rho(rho, _usable_delta(delta))
 
 
 def satisfies(events: Sequence[Event], spend: Budget, *, unit: Unit, relation: Relation) -> bool:
