@@ -63,7 +63,7 @@ def by_definition(x: NDArray[Any], v: NDArray[Any], radius: float, most: int, me
 
 @pytest.mark.parametrize("dtype", DTYPES)
 @given(problem=strategies.classification_problems(max_train=20, max_validation=19), data=st.data())
-@settings(max_examples=150)
+@settings(max_examples=100)
 def test_links_and_counts_are_those_of_exact_arithmetic(problem: Problem, dtype: Any, data: st.DataObject) -> None:
     m = len(problem.validation_x)
     most = data.draw(st.integers(1, m + 1))
@@ -127,6 +127,12 @@ def hard_cases() -> dict[str, tuple[NDArray[Any], NDArray[Any], Metric, float]]:
         "two points": (some, some[:2], "euclidean", 100.0),
         "far from the origin": (3e5 + rng.uniform(size=(40, 2)), 3e5 + rng.uniform(size=(35, 2)), "euclidean", 1.0),
         "off the centre": (3e5 + rng.uniform(size=(40, 2)), rng.normal(size=(35, 2)), "euclidean", 1e6),
+        "far rows, points by the cluster": (
+            3e5 * rng.normal(size=(40, 2)),
+            np.repeat([[1.0, 0.0], [-1.0, 0.0], [0.0, 1.0], [0.0, -1.0]], 9, axis=0) + 1e-7 * rng.normal(size=(36, 2)),
+            "euclidean",
+            1e7,
+        ),
         "many scales": (
             rng.normal(size=(20, 2)) * 10.0 ** rng.integers(-12, 12, size=(20, 1)),
             rng.normal(size=(33, 2)) * 10.0 ** rng.integers(-12, 12, size=(33, 1)),
@@ -248,14 +254,24 @@ def test_one_row_moves_the_counts_by_the_square_root_of_its_links(most: int) -> 
     assert largest_replaced == 2 * most
 
 
-def test_a_far_point_does_not_widen_what_is_settled_in_float64() -> None:
+@pytest.mark.parametrize("twins", [False, True])
+def test_a_far_point_does_not_widen_what_is_settled_in_float64(twins: bool) -> None:
     rng = np.random.default_rng(8)
     x, v = rng.normal(size=(300, 16)), rng.normal(size=(200, 16))
+    if twins:
+        v = np.repeat(v, 2, axis=0)
     far = np.vstack([v, np.full((1, 16), 1e5), np.full((1, 16), -1e5)])  # the centre stays where it was
-    without = capped.link_nearest(*ready(x, v, "euclidean"), 1e9, 20)
-    beside = capped.link_nearest(*ready(x, far, "euclidean"), 1e9, 20)
-    assert (beside.n_same[:200] == without.n_same).all()
-    assert beside.near <= without.near + 10
+    without = capped.link_nearest(*ready(x, v, "euclidean"), 1e9, 21)
+    beside = capped.link_nearest(*ready(x, far, "euclidean"), 1e9, 21)
+    assert (beside.n_same[: len(v)] == without.n_same).all()
+    assert beside.near <= without.near + 10 <= (2 * 300 if twins else 0) + 20
+
+
+def test_a_point_exactly_on_the_limit_is_inside_and_the_next_number_is_not() -> None:
+    limit = neighbors.radius_limit(1.0)
+    v = np.array([[np.nextafter(limit, 2)], [0.5], [limit], [9.0]])
+    for most in (2, 3):
+        assert links_of(np.zeros((1, 1)), v, 1.0, most, "euclidean").tolist() == [[False, True, True, False]]
 
 
 def test_duplicates_of_points_cost_a_look_at_each_and_no_more() -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import platform
 import time
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -10,7 +9,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-import dataworth
 from dataworth.errors import DataError, InputError, MethodError
 from dataworth.kernels import neighbors
 from dataworth.kernels.knn import knn_jobs, knn_values, soft_from_fixed
@@ -29,6 +27,7 @@ from dataworth.valuation.methods import (
     ValidationVote,
     WeightedKNNShapley,
 )
+from dataworth.valuation.provenance import provenance
 from dataworth.valuation.reading import check_same_features
 from dataworth.valuation.task import Task, bar, link_panels
 
@@ -104,18 +103,14 @@ def value_points(
         owners=train.owners,
         method=repr(method),
         n_validation=len(validation),
-        provenance={
-            "dataworth": dataworth.__version__,
-            "made": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
-            "rows": len(train),
-            "features": train.x.shape[1],
-            "classes": n_classes,
-            "dtype": "float64" if isinstance(method, _RANKS_IN_FLOAT64) else dtype,
-            "threads": workers,
-            "seconds": round(time.perf_counter() - began, 3),
-            "numpy": np.__version__,
-            "python": platform.python_version(),
-        },
+        provenance=provenance(
+            len(train),
+            train.x.shape[1],
+            n_classes,
+            "float64" if isinstance(method, _RANKS_IN_FLOAT64) else dtype,
+            workers,
+            began,
+        ),
     )
 
 
