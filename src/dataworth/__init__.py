@@ -7,15 +7,19 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:  # what type checkers and editors see; a test keeps it the same as the table below
     from dataworth.errors import (
+        BudgetExceeded,
         DataError,
         DataworthError,
         InputError,
+        LedgerError,
         MethodError,
         MissingExtra,
         UnmatchedLabels,
+        WeakDelta,
     )
     from dataworth.kernels.threshold import Beta
-    from dataworth.records import Exhibit, Links, Points, Table, Values
+    from dataworth.privacy.ledger import Ledger
+    from dataworth.records import Answer, Budget, Exhibit, Guarantee, Links, Owner, Points, Release, Row, Table, Values
     from dataworth.report import write_report
     from dataworth.valuation import (
         KNNRegressionShapley,
@@ -31,33 +35,51 @@ if TYPE_CHECKING:  # what type checkers and editors see; a test keeps it the sam
         value_points,
     )
     from dataworth.valuation.embedding import embed_images, embed_texts
+    from dataworth.valuation.methods import CappedLinks, Subsampled
+    from dataworth.valuation.planning import Plan, plan_release
+    from dataworth.valuation.releases import release_points
 
 __version__ = "0.1.0"
 
 __all__ = [
+    "Answer",
     "Beta",
+    "Budget",
+    "BudgetExceeded",
+    "CappedLinks",
     "DataError",
     "DataworthError",
     "Exhibit",
+    "Guarantee",
     "InputError",
     "KNNRegressionShapley",
     "KNNShapley",
+    "Ledger",
+    "LedgerError",
     "Links",
     "MethodError",
     "MissingExtra",
+    "Owner",
+    "Plan",
     "Points",
     "PublicProxy",
+    "Release",
+    "Row",
+    "Subsampled",
     "Table",
     "ThresholdKNNShapley",
     "UnmatchedLabels",
     "ValidationVote",
     "Values",
+    "WeakDelta",
     "WeightedKNNShapley",
     "__version__",
     "embed_images",
     "embed_texts",
     "gather_evidence",
+    "plan_release",
     "read_points",
+    "release_points",
     "removal_curve",
     "suggest_radius",
     "value_points",
@@ -66,28 +88,43 @@ __all__ = [
 
 # Public name -> the module it lives in, loaded on first use, so that `import dataworth` stays light.
 _HOMES = {
+    "Answer": "records",
     "Beta": "kernels.threshold",
+    "Budget": "records",
+    "BudgetExceeded": "errors",
+    "CappedLinks": "valuation.methods",
     "DataError": "errors",
     "DataworthError": "errors",
     "Exhibit": "records",
+    "Guarantee": "records",
     "InputError": "errors",
     "KNNRegressionShapley": "valuation",
     "KNNShapley": "valuation",
+    "Ledger": "privacy.ledger",
+    "LedgerError": "errors",
     "Links": "records",
     "MethodError": "errors",
     "MissingExtra": "errors",
+    "Owner": "records",
+    "Plan": "valuation.planning",
     "Points": "records",
     "PublicProxy": "valuation",
+    "Release": "records",
+    "Row": "records",
+    "Subsampled": "valuation.methods",
     "Table": "records",
     "ThresholdKNNShapley": "valuation",
     "UnmatchedLabels": "errors",
     "ValidationVote": "valuation",
     "Values": "records",
+    "WeakDelta": "errors",
     "WeightedKNNShapley": "valuation",
     "embed_images": "valuation.embedding",
     "embed_texts": "valuation.embedding",
     "gather_evidence": "valuation",
+    "plan_release": "valuation.planning",
     "read_points": "valuation",
+    "release_points": "valuation.releases",
     "removal_curve": "valuation",
     "suggest_radius": "valuation",
     "value_points": "valuation",

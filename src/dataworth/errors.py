@@ -10,7 +10,8 @@
     └── (anything else is our fault: the command line exits with 1)
 
     DataworthWarning (UserWarning)      worth saying, not worth stopping for
-    └── UnmatchedLabels                 train labels that are no validation class: such rows never match
+    ├── UnmatchedLabels                 train labels that are no validation class: such rows never match
+    └── WeakDelta                       a delta that would allow publishing somebody's row
 
 Messages say what was given and what would be right, and never quote a private row.
 """
@@ -27,6 +28,7 @@ __all__ = [
     "MethodError",
     "MissingExtra",
     "UnmatchedLabels",
+    "WeakDelta",
 ]
 
 
@@ -77,3 +79,7 @@ class DataworthWarning(UserWarning):
 
 class UnmatchedLabels(DataworthWarning):
     """Some train labels are no validation class, so those rows match no validation point."""
+
+
+class WeakDelta(DataworthWarning):
+    """Delta is above one over the number of rows; only the operator may know."""

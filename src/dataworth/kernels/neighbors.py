@@ -43,6 +43,8 @@ __all__ = [
     "products",
     "radius_limit",
     "settle_ties",
+    "tally",
+    "usable_rows",
 ]
 
 Metric: TypeAlias = Literal["cosine", "euclidean"]
@@ -179,6 +181,46 @@ def prepare(
         )
     half = np.zeros(n, dtype=dtype) if metric == "cosine" else energy.astype(dtype)
     return Rows(ready, half, energy, x, norm, order, starts, group[order], metric)
+
+
+def usable_rows(
+    x: NDArray[Any],
+    metric: Metric,
+    *,
+    centre: NDArray[np.float64] | None = None,
+    dtype: DType = "float32",
+    threads: int = 1,
+) -> NDArray[np.bool_]:
+    """Which rows :func:`prepare` would take: finite, and with a direction (cosine) or in reach (euclidean).
+
+    Decided for each row by itself.
+
+    Args:
+        x: Rows as given, not necessarily finite, ``(n, d)``.
+        metric: ``"cosine"`` or ``"euclidean"``.
+        centre: As for :func:`prepare`.
+        dtype: As for :func:`prepare`.
+        threads: How many threads share the rows.
+    """
+    n, d = x.shape
+    usable = np.empty(n, dtype=np.bool_)
+    middle = np.zeros(d) if centre is None else np.ascontiguousarray(centre, dtype=np.float64)
+    most = min(float(np.finfo(dtype).max) / 8, 1e299)
+    parts = blocks(n, max(1, 4_000_000 // d))
+
+    def part(_: int, number: int) -> None:
+        start, stop = parts[number]
+        if metric == "cosine":
+            norm = _lengths(x[start:stop])
+            usable[start:stop] = (norm >= 1e-140) & (norm <= 1e140)
+        else:
+            energy = np.empty(stop - start)
+            _fill_centred(x[start:stop], np.arange(stop - start), middle, np.empty((stop - start, d), dtype), energy)
+            usable[start:stop] = energy < most  # not true of NaN either
+
+    with np.errstate(over="ignore", invalid="ignore"):
+        run(part, len(parts), threads)
+    return usable
 
 
 def check_directions(norm: NDArray[np.float64]) -> None:
@@ -506,6 +548,44 @@ def _link_tile(  # type: ignore[no-untyped-def]
         shift = np.uint8(z & 7)
         for i in range(n):
             byte[i] |= mark[i] << shift
+
+
+def tally(
+    rows: Rows, bits: NDArray[np.uint8], point_codes: NDArray[np.int64], *, threads: int = 1
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Count links given as bits, as :func:`link` does on the way.
+
+    Args:
+        rows: The rows that were linked.
+        bits: Some of their links, ``(ceil(n_validation / 8), n_train)``.
+        point_codes: Class of each validation point, ``(n_validation,)``.
+        threads: How many threads share the points.
+
+    Returns:
+        ``n_same`` and ``n_other``, int64 ``(n_validation,)``.
+    """
+    groups = bits.shape[0]
+    found = np.zeros((groups, 8, len(rows.starts) - 1), dtype=np.int64)  # links by class of the row
+
+    def part(_: int, group: int) -> None:
+        _tally_group(bits[group], rows.starts, found[group])
+
+    run(part, groups, threads)
+    by_class = found.reshape(groups * 8, -1)[: point_codes.size]
+    same = by_class[np.arange(point_codes.size), point_codes]
+    return same, by_class.sum(axis=1) - same
+
+
+@njit(nogil=True, cache=True)
+def _tally_group(byte, starts, found):  # type: ignore[no-untyped-def]
+    for c in range(starts.shape[0] - 1):
+        seen = np.zeros(256, np.int64)
+        for i in range(starts[c], starts[c + 1]):
+            seen[byte[i]] += 1
+        for value in range(256):
+            for bit in range(8):
+                if (value >> bit) & 1:
+                    found[bit, c] += seen[value]
 
 
 # -- rows ranked by distance -----------------------------------------------------------------------

@@ -3,9 +3,11 @@
 from dataworth.records.evidence import Evidence, Exhibit, Links, Table
 from dataworth.records.points import Points
 from dataworth.records.privacy import Budget, Guarantee, Owner, Relation, Row, Unit
+from dataworth.records.release import Answer, Release
 from dataworth.records.values import Values
 
 __all__ = [
+    "Answer",
     "Budget",
     "Evidence",
     "Exhibit",
@@ -14,6 +16,7 @@ __all__ = [
     "Owner",
     "Points",
     "Relation",
+    "Release",
     "Row",
     "Table",
     "Unit",

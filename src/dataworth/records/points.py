@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 from dataworth.errors import DataError
 from dataworth.records.arrays import check_unmasked, exact, read_only
 
-__all__ = ["Item", "Points"]
+__all__ = ["Item", "Points", "missing_features"]
 
 Item: TypeAlias = str | bytes | Path
 """What a row was before it became features: a text, or an image as encoded bytes or a path."""
@@ -35,6 +35,8 @@ class Points:
         features: Names of the ``d`` columns, if known.
         items: What each row was before it became features (texts, or images as bytes or paths), if known.
             Shown in a report only when row content is asked for.
+        allow_missing: Take rows with NaN or infinite features too. Only a private release values such a set:
+            the rows get no links, and their owner alone is told.
 
     Raises:
         DataError: No rows, ragged or non-numeric features, NaN or infinite features, labels or names that are
@@ -54,6 +56,7 @@ class Points:
     owners: NDArray[Any] | None
     features: tuple[str, ...] | None
     items: tuple[Item, ...] | None
+    missing: int
 
     def __init__(
         self,
@@ -64,8 +67,12 @@ class Points:
         owners: ArrayLike | None = None,
         features: Sequence[str] | None = None,
         items: Sequence[Item] | None = None,
+        allow_missing: bool = False,
     ) -> None:
         checked_x = _features(x)
+        missing = int(checked_x.shape[0] - np.isfinite(checked_x).all(axis=1).sum())
+        if missing and not allow_missing:
+            raise missing_features(missing, checked_x.shape[0])
         n, d = checked_x.shape
         checked_ids = np.arange(n) if ids is None else _names(ids, n, "ids")
         repeated = n - np.unique(checked_ids).size
@@ -82,6 +89,7 @@ class Points:
         settle(self, "owners", None if owners is None else read_only(_names(owners, n, "owners")))
         settle(self, "features", None if features is None else tuple(str(name) for name in features))
         settle(self, "items", None if items is None else tuple(items))
+        settle(self, "missing", missing)
 
     def __len__(self) -> int:
         return int(self.x.shape[0])
@@ -117,6 +125,7 @@ class Points:
             owners=None if self.owners is None else self.owners[positions],
             features=self.features,
             items=None if self.items is None else [self.items[int(i)] for i in positions],
+            allow_missing=self.missing > 0,
         )
 
 
@@ -138,13 +147,12 @@ def _features(x: ArrayLike) -> NDArray[Any]:
     if 0 in array.shape:
         raise DataError(f"x must have at least one row and one feature, not shape {array.shape}")
     wanted = np.float32 if array.dtype.name in _EXACT_IN_FLOAT32 else np.float64
-    array = np.ascontiguousarray(array, dtype=wanted)
-    bad = int(array.shape[0] - np.isfinite(array).all(axis=1).sum())
-    if bad:
-        raise DataError(
-            f"{bad} of {array.shape[0]} rows hold NaN or infinity; drop those rows or fill them in before valuing"
-        )
-    return array
+    return np.ascontiguousarray(array, dtype=wanted)
+
+
+def missing_features(rows: int, n: int) -> DataError:
+    """The error for rows that hold NaN or infinity."""
+    return DataError(f"{rows} of {n} rows hold NaN or infinity; drop those rows or fill them in before valuing")
 
 
 def _numbers_from_objects(array: NDArray[Any]) -> NDArray[Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from fractions import Fraction
 from numbers import Integral, Real
 from typing import Literal, TypeAlias
 
@@ -11,10 +12,13 @@ from dataworth.kernels.neighbors import METRICS, Metric
 from dataworth.kernels.threshold import SEMIVALUES, Beta, Semivalue
 
 __all__ = [
+    "CappedLinks",
     "KNNRegressionShapley",
     "KNNShapley",
+    "Mechanism",
     "PointMethod",
     "PublicProxy",
+    "Subsampled",
     "ThresholdKNNShapley",
     "ValidationVote",
     "WeightedKNNShapley",
@@ -222,6 +226,68 @@ class PublicProxy:
 PointMethod: TypeAlias = (
     KNNShapley | ThresholdKNNShapley | WeightedKNNShapley | KNNRegressionShapley | ValidationVote | PublicProxy
 )
+
+
+@dataclass(frozen=True)
+class CappedLinks:
+    """Release the counts of all rows, each row linked with at most so many validation points.
+
+    A row moves at most that many counts, so they need noise in proportion to the square root of the cap. Noisy
+    counts are shrunk toward what the validation set, reweighted to explain them, predicts.
+
+    Args:
+        links: The cap; None chooses it by simulating the release on the validation set, which is public.
+
+    Raises:
+        MethodError: Not a positive integer.
+
+    Example:
+        >>> import dataworth as dw
+        >>> dw.CappedLinks(links=50)
+        CappedLinks(links=50)
+    """
+
+    links: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.links is not None:
+            _check_whole("links", self.links, 1)
+
+
+@dataclass(frozen=True)
+class Subsampled:
+    """Release the counts of a fresh random subsample of the rows at each validation point.
+
+    The mechanism of Wang et al. (NeurIPS 2023), with two counts in place of three, and integer noise.
+
+    Args:
+        probability: Of a row being counted at a point, above 0 and at most 1; kept as an exact fraction. A
+            float stands for the decimal that Python prints for it.
+
+    Raises:
+        MethodError: Out of range, or no number.
+
+    Example:
+        >>> import dataworth as dw
+        >>> dw.Subsampled(0.01)
+        Subsampled(probability=Fraction(1, 100))
+    """
+
+    probability: Fraction
+
+    def __init__(self, probability: Fraction | float | str = Fraction(1, 100)) -> None:
+        exact: object = probability
+        if isinstance(probability, float | str):
+            try:
+                exact = Fraction(repr(probability) if isinstance(probability, float) else probability)
+            except (ValueError, ZeroDivisionError):
+                exact = None
+        if isinstance(exact, bool) or not isinstance(exact, Fraction | int) or not 0 < exact <= 1:
+            raise MethodError(f"probability must be a number above 0 and at most 1, not {probability!r}")
+        object.__setattr__(self, "probability", Fraction(exact))
+
+
+Mechanism: TypeAlias = CappedLinks | Subsampled
 
 
 def _check_whole(name: str, given: object, low: int, high: int | None = None) -> None:

@@ -16,6 +16,7 @@ from dataworth.kernels import neighbors
 from dataworth.kernels.neighbors import DType, Judges, Metric, Rows
 from dataworth.kernels.team import Tick, blocks
 from dataworth.records import Points
+from dataworth.records.points import missing_features
 
 __all__ = ["Task", "bar", "check_same_kind", "class_list", "encode", "link_panels"]
 
@@ -59,6 +60,8 @@ class Task:
             UnmatchedLabels: Some train labels are no class.
         """
         for name, points in (("train", train), ("validation", validation)):
+            if points.missing:
+                raise missing_features(points.missing, len(points))
             if points.y.dtype.kind == "f" and not (points.y == np.rint(points.y)).all():
                 raise MethodError(
                     f"{name} labels are numbers with fractions, which are no classes; "

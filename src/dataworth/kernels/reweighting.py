@@ -1,0 +1,161 @@
+"""What private counts say beyond the noise: the validation set, reweighted so that it explains them.
+
+Every validation point is taken as a row that might be in the training set, with its own label or with another.
+How many training rows each stands for is unknown; a log-normal prior says about ``rows / n_validation``, and the
+most probable weights given the noisy counts are found. What they predict is a far better guess of the counts
+than the validation set alone where the training rows are distributed otherwise, and smooths the noise over
+validation points that see the same rows. All of it works on noisy counts and public data, so it costs no
+privacy (post-processing).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.optimize import minimize
+from scipy.sparse import csr_array
+
+from dataworth.kernels.neighbors import LinkBits, Rows
+
+__all__ = ["Prediction", "PublicLinks", "explain", "prior_weights"]
+
+OTHER_LABEL = 0.1
+"""The share of training rows that the prior takes to carry another label than their features suggest."""
+
+LOG_VARIANCE = 1.0
+"""Prior variance of the logarithm of a weight."""
+
+_MISFIT = 0.1  # of the sampling variance of the validation set: what no weights can explain
+_STEPS = 60
+_REACH = 8.0  # weights stay within a factor exp(8) of the prior's
+
+
+@dataclass(frozen=True, eq=False)
+class PublicLinks:
+    """Links of the validation set with itself: points (all, or some) as rows that might be there.
+
+    Args:
+        same: ``(m, n)`` sparse, one where row j is linked with point z and has its label.
+        other: ``(m, n)`` sparse, one where it is linked and has another.
+        n_classes: How many classes there are.
+    """
+
+    same: csr_array
+    other: csr_array
+    n_classes: int
+
+    @classmethod
+    def of(cls, rows: Rows, links: LinkBits, point_codes: NDArray[np.int64], n_classes: int) -> PublicLinks:
+        """From the links of some validation points, taken as rows, with all of them.
+
+        Args:
+            rows: The points that were linked as rows.
+            links: Their links with all points.
+            point_codes: Class of each validation point, ``(n,)``.
+            n_classes: How many classes there are.
+        """
+        linked = np.empty((len(rows), point_codes.size), dtype=np.bool_)
+        linked[rows.order] = links.mask().T
+        alike = np.empty_like(linked)
+        alike[rows.order] = rows.codes[:, np.newaxis] == point_codes
+        return cls(
+            csr_array((linked & alike).astype(np.float64)), csr_array((linked & ~alike).astype(np.float64)), n_classes
+        )
+
+    @property
+    def rows(self) -> int:
+        """How many rows that might be there."""
+        return int(self.same.shape[0])
+
+    @property
+    def _hit(self) -> float:
+        """The chance that a label drawn from the other classes is a given one of them."""
+        return 1.0 / (self.n_classes - 1) if self.n_classes > 1 else 0.0
+
+    def counts(self, weights: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Neighbours with the point's label and with another, if each row is there so many times.
+
+        Args:
+            weights: ``(2, m)``: with its own label, and with another, each other class equally likely.
+
+        Returns:
+            ``(n, 2)``: of the same label, of another.
+        """
+        alike, unlike = self.same.T @ weights.T, self.other.T @ weights.T  # columns: own label, another
+        same = alike[:, 0] + self._hit * unlike[:, 1]
+        other = unlike[:, 0] + alike[:, 1] + (1.0 - self._hit) * unlike[:, 1]
+        return np.stack([same, other], axis=1)
+
+    def pull(self, residual: NDArray[np.float64]) -> NDArray[np.float64]:
+        """The transpose of ``counts``: what a residual at the points, ``(n, 2)``, asks of the weights, ``(2, m)``."""
+        alike, unlike = (self.same @ residual).T, (self.other @ residual).T  # rows: same, other
+        return np.stack([alike[0] + unlike[1], self._hit * unlike[0] + alike[1] + (1.0 - self._hit) * unlike[1]])
+
+
+@dataclass(frozen=True, eq=False)
+class Prediction:
+    """Counts as the reweighted validation set predicts them.
+
+    Args:
+        mean: ``(n, 2)``, at least 0: neighbours of the same label, of another.
+        variance: ``(n, 2)``: of the true counts around them, as the noisy counts show it.
+    """
+
+    mean: NDArray[np.float64]
+    variance: NDArray[np.float64]
+
+
+def prior_weights(links: PublicLinks, rows: float) -> NDArray[np.float64]:
+    """How often each row that might be there is expected among so many rows, ``(2, m)``: own label, another."""
+    each = rows / links.rows
+    return np.stack([np.full(links.rows, each * (1.0 - OTHER_LABEL)), np.full(links.rows, each * OTHER_LABEL)])
+
+
+def explain(links: PublicLinks, noisy: NDArray[np.int64], sigma: float, rows: float) -> Prediction:
+    """The counts that the most probable weights predict, given noisy ones.
+
+    Maximises ``-|counts(w) - noisy|^2 / (2 tau^2) - |log(w / prior)|^2 / 2``, with tau the noise and what no
+    weights can explain. The spread of true counts around the prediction is then estimated from the residuals.
+
+    Args:
+        links: Of the validation set with itself, capped as the counts are.
+        noisy: Noisy counts, ``(n, 2)``.
+        sigma: The scale of their noise.
+        rows: How many rows are expected: declared, or a noisy count of them.
+
+    Example:
+        >>> import numpy as np
+        >>> from scipy.sparse import csr_array
+        >>> links = PublicLinks(csr_array(np.eye(2)), csr_array(np.zeros((2, 2))), n_classes=2)
+        >>> explain(links, np.array([[90, 10], [20, 3]]), sigma=1.0, rows=100.0).mean.round()
+        array([[88.,  8.],
+               [25.,  4.]])
+    """
+    prior = prior_weights(links, rows)
+    expected = links.counts(prior)
+    tau2 = sigma**2 + _MISFIT * rows / links.rows * expected + 1.0
+
+    def loss(flat: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
+        exponent = flat.reshape(prior.shape)
+        weights = prior * np.exp(exponent)
+        residual = links.counts(weights) - noisy
+        scaled = residual / tau2
+        slope = links.pull(scaled) * weights + exponent / LOG_VARIANCE
+        height = 0.5 * float((residual * scaled).sum()) + 0.5 * float((exponent**2).sum()) / LOG_VARIANCE
+        return height, slope.ravel()
+
+    found = minimize(
+        loss,
+        np.zeros(prior.size),
+        jac=True,
+        method="L-BFGS-B",
+        bounds=[(-_REACH, _REACH)] * prior.size,
+        options={"maxiter": _STEPS},
+    )
+    mean = links.counts(prior * np.exp(found.x.reshape(prior.shape)))
+    excess = (noisy - mean) ** 2 - sigma**2
+    size = float((mean**2).sum())
+    growth = max(0.0, float((excess * mean).sum()) / size) if size > 0 else 0.0
+    return Prediction(mean, growth * mean + 1.0)

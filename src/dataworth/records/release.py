@@ -1,0 +1,401 @@
+"""A private release: noisy counts that anybody may see, and for each owner the values of their own rows."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import secrets
+import shutil
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from fractions import Fraction
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any, NoReturn
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dataworth.errors import DataError, InputError, MethodError
+from dataworth.records.arrays import exact, read_only
+from dataworth.records.evidence import Cell, Table
+from dataworth.records.privacy import Budget, Guarantee, Owner, Row, Unit
+
+__all__ = ["Answer", "Release"]
+
+FORMAT = "dataworth.release/1"
+
+NOT_COVERED = (
+    "The guarantee is joint: it covers what everyone else sees of an owner's data. An owner's values depend on "
+    "their own rows, so they are for that owner alone; nothing computed from several owners' values (sums, means, "
+    "ranks, payouts, numbers of rows) is covered. One person under two owner names is not protected as one."
+)
+
+REASONS = ("", "features missing, infinite or without a direction: no links", "beyond the rows one owner may bring")
+"""Why a row has no value of its own, by the number that stands for it in a release."""
+
+
+@dataclass(frozen=True, eq=False)
+class Answer:
+    """What one owner is told: about their own rows only, and for their eyes only.
+
+    Args:
+        ids: Names of the owner's rows, ``(m,)``.
+        values: Their values, ``(m,)``, means over validation points.
+        band: Nine in ten simulated rows lie within this of the value without noise or cap, ``(m,)``.
+        vote: Mean over validation points of +1 (linked, same label) and -1 (linked, another), ``(m,)``: needs
+            nobody else's data.
+        proxy: The value if the validation set were the training set, ``(m,)``.
+        reasons: Why a row has no links, or nothing, ``(m,)``.
+        guarantees: What is promised, in words.
+    """
+
+    ids: NDArray[Any]
+    values: NDArray[np.float64]
+    band: NDArray[np.float64]
+    vote: NDArray[np.float64]
+    proxy: NDArray[np.float64]
+    reasons: tuple[str, ...]
+    guarantees: tuple[str, ...]
+
+    def __len__(self) -> int:
+        return int(self.values.size)
+
+    def table(self) -> Table:
+        """The rows as a table: id, value, band, vote, proxy, and why a row has none."""
+        columns: dict[str, list[Cell]] = {
+            "id": self.ids.tolist(),
+            "value": self.values.tolist(),
+            "band": self.band.tolist(),
+            "vote": self.vote.tolist(),
+            "proxy": self.proxy.tolist(),
+            "remark": list(self.reasons),
+        }
+        return Table("own-values", "The values of your rows", columns, note=" ".join(self.guarantees))
+
+    def to_json(self) -> str:
+        """The same as JSON text."""
+        rows = [dict(zip(self.table().columns, row, strict=True)) for row in self.table().rows()]
+        return json.dumps({"guarantee": list(self.guarantees), "not_covered": NOT_COVERED, "rows": rows}, indent=1)
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Release:
+    """Values of Threshold-KNN under joint differential privacy, each owner's for that owner alone.
+
+    Made by :func:`dataworth.release_points`; read back by :meth:`from_bytes`. What its attributes show is a
+    function of public inputs and noisy counts. Values are only had through :meth:`for_owner`.
+
+    Args:
+        population: Whose data it is about, as the ledger names it.
+        method: The method with its parameters, as text.
+        mechanism: The mechanism with its parameters, as text.
+        guarantees: What is promised, first under the relation that is kept account of, then under the other; none
+            if there was no noise.
+        noisy: int64 ``(n_validation, 2)``: noisy counts of neighbours with each point's label and with another.
+        sigma: The scale of their discrete Gaussian noise.
+        noisy_rows: The noisy number of rows, if that was released too.
+        rows_sigma: The scale of its noise.
+        public: Public parameters and what a simulation on public data expects; plain text and numbers.
+        made: When, in UTC.
+        number: Its number in the ledger; None without one.
+        rows: One entry a row: ``ids``, ``owners``, ``values``, ``band``, ``vote``, ``proxy``, ``reason``.
+    """
+
+    population: str
+    method: str
+    mechanism: str
+    guarantees: tuple[Guarantee, ...]
+    noisy: NDArray[np.int64]
+    sigma: Fraction
+    noisy_rows: int | None
+    rows_sigma: Fraction | None
+    public: Mapping[str, str | int | float | None]
+    made: str
+    number: int | None
+    rows: Mapping[str, NDArray[Any]]
+
+    def __post_init__(self) -> None:
+        settle = object.__setattr__
+        settle(self, "noisy", read_only(self.noisy))
+        settle(self, "public", MappingProxyType(dict(self.public)))
+        settle(self, "rows", MappingProxyType({name: read_only(column) for name, column in self.rows.items()}))
+
+    def __repr__(self) -> str:
+        stamp = f"{self.stamp}, " if self.stamp else ""
+        return f"Release({stamp}{self.method} by {self.mechanism}, {self.n_validation} validation points)"
+
+    @property
+    def n_validation(self) -> int:
+        """How many validation points judged."""
+        return int(self.noisy.shape[0])
+
+    @property
+    def guarantee(self) -> Guarantee | None:
+        """What is promised under the relation that the ledger keeps account of; None if there was no noise."""
+        return self.guarantees[0] if self.guarantees else None
+
+    @property
+    def stamp(self) -> str:
+        """NOT PRIVATE if the noise was seeded or left out, and nothing otherwise."""
+        private = bool(self.guarantees) and all(promise.private for promise in self.guarantees)
+        return "" if private else "NOT PRIVATE"
+
+    @property
+    def words(self) -> tuple[str, ...]:
+        """The guarantees as sentences, and how they were kept."""
+        promises = tuple(str(promise) for promise in self.guarantees)
+        if self.stamp:
+            return ("NOT PRIVATE: the randomness was seeded or left out, so nothing is hidden.",)
+        noise = (
+            f"Mechanism: {self.mechanism}; discrete Gaussian noise of scale {float(self.sigma):.6g} on two counts at "
+            f"each of {self.n_validation} validation points"
+            + (f", and of scale {float(self.rows_sigma):.6g} on the number of rows" if self.rows_sigma else "")
+            + "."
+        )
+        public = (
+            "Taken as public: the validation points, the classes, the metric, the radius, the embedding and scaling, "
+            "and the parameters of the mechanism. Not public: everything else, the number of rows and owners included."
+        )
+        return (*promises, noise, public)
+
+    # -- what may be asked -----------------------------------------------------------------------
+
+    def for_owner(self, owner: str | int) -> Answer:
+        """The values of one owner's rows, to be handed to that owner and to nobody else.
+
+        A name that is not in the data gets the same answer as one that never was: no rows.
+
+        Args:
+            owner: The owner's name, as in the data; without owners, the row's id.
+        """
+        owners = self.rows["owners"]
+        text = owners.dtype.kind == "U"
+        known = isinstance(owner, str) == text and not isinstance(owner, bool)
+        mine = np.flatnonzero(owners == owner) if known else np.zeros(0, dtype=np.int64)
+        column = {name: cells[mine] for name, cells in self.rows.items()}
+        return Answer(
+            column["ids"],
+            column["values"],
+            column["band"],
+            column["vote"],
+            column["proxy"],
+            tuple(REASONS[int(code)] for code in column["reason"]),
+            self.words,
+        )
+
+    def counts(self) -> Table:
+        """The noisy counts, which are differentially private themselves and may be shown to anybody."""
+        return Table(
+            "noisy-counts",
+            "Noisy counts of neighbours at each validation point",
+            {
+                "validation point": list(range(self.n_validation)),
+                "same label": self.noisy[:, 0].tolist(),
+                "another label": self.noisy[:, 1].tolist(),
+            },
+            note=" ".join(self.words),
+        )
+
+    def summary(self) -> Table:
+        """What the operator may know: parameters, guarantees, noise and what a simulation expects."""
+        facts: dict[str, Cell] = {
+            "population": self.population,
+            "method": self.method,
+            "mechanism": self.mechanism,
+            "validation points": self.n_validation,
+            "noise scale of a count": float(self.sigma),
+        }
+        if self.noisy_rows is not None and self.rows_sigma is not None:
+            facts |= {"noisy number of rows": self.noisy_rows, "noise scale of the rows": float(self.rows_sigma)}
+        facts |= dict(self.public)
+        return Table(
+            "private-release",
+            "A private release" + (f": {self.stamp}" if self.stamp else ""),
+            {"fact": list(facts), "is": [str(fact) if isinstance(fact, bool) else fact for fact in facts.values()]},
+            note=" ".join((*self.words, NOT_COVERED)),
+        )
+
+    def bench_values(self) -> NDArray[np.float64]:
+        """All values in the order of the training rows, for experiments on public data.
+
+        Raises:
+            MethodError: The release is private: values of many owners together are not covered.
+        """
+        if not self.stamp:
+            self._refuse("handing out all values at once")
+        return np.asarray(self.rows["values"])
+
+    # -- what is refused, with the reason ----------------------------------------------------------
+
+    def publish(self) -> NoReturn:
+        """Refused: the values of all owners together are not covered by a joint guarantee."""
+        self._refuse("publishing everybody's values")
+
+    def by_owner(self) -> NoReturn:
+        """Refused: sums over owners' values are not covered by a joint guarantee."""
+        self._refuse("summing or comparing owners' values")
+
+    def ranking(self) -> NoReturn:
+        """Refused: a rank depends on everybody's exact links."""
+        self._refuse("ranking rows or owners")
+
+    def payout(self) -> NoReturn:
+        """Refused: what is paid to one owner would depend on all owners' exact links."""
+        self._refuse("paying out by these values")
+
+    def _refuse(self, what: str) -> NoReturn:
+        raise MethodError(
+            f"{what} is not covered by joint differential privacy: each owner's values depend on that owner's own "
+            "rows, so they may only be told to that owner (Release.for_owner); the noisy counts may be shown to anybody"
+        )
+
+    # -- leaving and coming back -------------------------------------------------------------------
+
+    def manifest(self) -> dict[str, Any]:
+        """Public parameters, guarantees and a digest of the noisy counts; no number of rows, owners or files."""
+        return {
+            "format": FORMAT,
+            "stamp": self.stamp,
+            "population": self.population,
+            "method": self.method,
+            "mechanism": self.mechanism,
+            "guarantees": [_guarantee_to_json(promise) for promise in self.guarantees],
+            "words": list(self.words),
+            "sigma": str(self.sigma),
+            "rows_sigma": None if self.rows_sigma is None else str(self.rows_sigma),
+            "noisy_rows": self.noisy_rows,
+            "noisy_counts_sha256": hashlib.sha256(self.noisy.astype("<i8").tobytes()).hexdigest(),
+            "n_validation": self.n_validation,
+            "public": dict(self.public),
+            "made": self.made,
+            "number": self.number,
+        }
+
+    def save(self, folder: str | os.PathLike[str]) -> Path:
+        """Write one file for each owner under a random name, the manifest, and the noisy counts.
+
+        ``owners/`` holds a JSON file an owner, ``deliver.csv`` says whose is which (both for the operator's hands
+        only, as are the file permissions), ``manifest.json`` and ``counts.csv`` may be shown to anybody. The
+        folder appears whole or not at all.
+
+        Args:
+            folder: A folder that does not exist yet.
+
+        Returns:
+            The folder.
+
+        Raises:
+            InputError: It exists already, or its parent does not.
+        """
+        target = Path(folder)
+        with _whole_folder(target) as temporary:
+            (temporary / "owners").mkdir(mode=0o700)
+            lines = ["owner,file"]
+            for owner in np.unique(self.rows["owners"]).tolist():
+                name = f"{secrets.token_hex(16)}.json"
+                _write(temporary / "owners" / name, self.for_owner(owner).to_json())
+                lines.append(f"{_csv(owner)},{name}")
+            _write(temporary / "deliver.csv", "\n".join(lines) + "\n")
+            _write(temporary / "manifest.json", json.dumps(self.manifest(), indent=1) + "\n")
+            _write(temporary / "counts.csv", self.counts().to_csv())
+        return target
+
+    def to_bytes(self) -> bytes:
+        """Everything, owners' values included, as bytes of an Arrow file: for the ledger, which is confidential."""
+        import pyarrow as pa
+
+        about = {**self.manifest(), "noisy": self.noisy.tolist()}
+        table = pa.table({name: pa.array(column) for name, column in self.rows.items()})
+        table = table.replace_schema_metadata({"dataworth": json.dumps(about)})
+        sink = pa.BufferOutputStream()
+        with pa.ipc.new_file(sink, table.schema) as writer:
+            writer.write_table(table)
+        return bytes(sink.getvalue().to_pybytes())
+
+    @classmethod
+    def from_bytes(cls, data: bytes) -> Release:
+        """Read what :meth:`to_bytes` made.
+
+        Raises:
+            DataError: The bytes are no release of this format.
+        """
+        import pyarrow as pa
+
+        try:
+            table = pa.ipc.open_file(pa.BufferReader(data)).read_all()
+            about = json.loads((table.schema.metadata or {})[b"dataworth"])
+            if about["format"] != FORMAT:
+                raise DataError(f"the release has format {about['format']!r}; this dataworth reads {FORMAT!r}")
+            return cls(
+                population=about["population"],
+                method=about["method"],
+                mechanism=about["mechanism"],
+                guarantees=tuple(_guarantee_from_json(promise) for promise in about["guarantees"]),
+                noisy=np.array(about["noisy"], dtype=np.int64).reshape(-1, 2),
+                sigma=Fraction(about["sigma"]),
+                noisy_rows=about["noisy_rows"],
+                rows_sigma=None if about["rows_sigma"] is None else Fraction(about["rows_sigma"]),
+                public=about["public"],
+                made=about["made"],
+                number=about["number"],
+                rows={name: _column(table[name]) for name in table.column_names},
+            )
+        except DataError:
+            raise
+        except (pa.ArrowInvalid, AttributeError, KeyError, TypeError, ValueError) as error:
+            raise DataError(f"these bytes are no release ({type(error).__name__})") from error
+
+    def numbered(self, number: int) -> Release:
+        """The same release with its number in the ledger."""
+        return replace(self, number=number)
+
+
+def _column(column: Any) -> NDArray[Any]:
+    import pyarrow as pa
+
+    return exact(column.to_pylist(), "a column") if pa.types.is_string(column.type) else column.to_numpy()
+
+
+def _guarantee_to_json(promise: Guarantee) -> dict[str, Any]:
+    return {
+        "epsilon": str(promise.budget.epsilon),
+        "delta": str(promise.budget.delta),
+        "unit": "row" if isinstance(promise.unit, Row) else "owner",
+        "max_rows": promise.unit.rows,
+        "relation": promise.relation,
+        "private": promise.private,
+    }
+
+
+def _guarantee_from_json(promise: Mapping[str, Any]) -> Guarantee:
+    unit: Unit = Row() if promise["unit"] == "row" else Owner(promise["max_rows"])
+    return Guarantee(Budget(promise["epsilon"], promise["delta"]), unit, promise["relation"], promise["private"])
+
+
+def _csv(name: str | int) -> str:
+    quoted = str(name).replace('"', '""')
+    return f'"{quoted}"'
+
+
+def _write(path: Path, text: str) -> None:
+    with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as file:
+        file.write(text)
+
+
+@contextmanager
+def _whole_folder(target: Path) -> Iterator[Path]:
+    """A folder that only its owner can open, and that takes its place at the end or not at all."""
+    if target.exists():
+        raise InputError(f"{str(target)!r} exists already; a release is written to a new folder")
+    if not target.parent.is_dir():
+        raise InputError(f"the folder {str(target.parent)!r} does not exist; create it first")
+    temporary = target.with_name(f".{target.name}.{os.getpid()}.part")
+    try:
+        temporary.mkdir(mode=0o700)
+        yield temporary
+        os.replace(temporary, target)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)

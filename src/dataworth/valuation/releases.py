@@ -1,0 +1,434 @@
+"""The private release: link, count, add noise, value; each owner's values for that owner alone.
+
+The three steps are those of the exact job. What differs is how rows are counted: a capped number of links a row,
+or a fresh subsample at every validation point, and integer noise on the counts. Nothing that depends on the
+training rows leaves but through that noise, and each owner's own rows.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import time
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dataworth.errors import DataError, InputError, LedgerError, MethodError, WeakDelta
+from dataworth.kernels import neighbors
+from dataworth.kernels.capped import first_rows, link_nearest, link_nearest_jobs
+from dataworth.kernels.neighbors import LinkBits, Rows
+from dataworth.kernels.noisy import Given, clamped, exact, shrunk
+from dataworth.kernels.reweighting import explain, prior_weights
+from dataworth.kernels.team import run, team_size
+from dataworth.kernels.threshold import Semivalue, add_links, neighbour_value
+from dataworth.privacy.mechanisms import Source, random_source
+from dataworth.records import Budget, Guarantee, Owner, Points, Relation, Release, Unit
+from dataworth.valuation.methods import CappedLinks, Mechanism, Subsampled, ThresholdKNNShapley
+from dataworth.valuation.planning import Judged, Plan, check_rows, plan_release
+from dataworth.valuation.reading import check_same_features
+from dataworth.valuation.task import bar, encode
+
+if TYPE_CHECKING:
+    from dataworth.privacy.ledger import Ledger
+
+__all__ = ["release_points"]
+
+UNUSABLE, BEYOND = 1, 2  # positions in records.release.REASONS
+_MOST_OWNER_NAME = 500
+
+
+def release_points(
+    train: Points,
+    validation: Points,
+    *,
+    method: ThresholdKNNShapley,
+    spend: Budget | None,
+    ledger: Ledger | None,
+    mechanism: Mechanism | None = None,
+    expected_rows: int | None = None,
+    request_key: str | None = None,
+    data_version: str = "",
+    classes: Sequence[Any] | None = None,
+    plan: Plan | None = None,
+    unit: Unit | None = None,
+    insecure_seed: int | None = None,
+    dtype: neighbors.DType = "float32",
+    threads: int | None = None,
+    progress: bool | None = None,
+) -> Release:
+    """Release Threshold-KNN values to data owners under joint differential privacy, charged to a ledger.
+
+    Every owner may be given their own rows' values (:meth:`Release.for_owner`); what all others see of an owner's
+    data, even all together, is differentially private. The validation set, classes, radius and metric are public.
+
+    Args:
+        train: The rows to value, with ``owners`` if they belong to several. Rows with missing features
+            (``allow_missing=True``) or without a direction get no links, and their owner alone is told.
+        validation: The points that judge; public.
+        method: ``ThresholdKNNShapley(radius=...)``.
+        spend: The epsilon and delta of this release. None leaves the noise out, without a ledger only.
+        ledger: What the release is charged to. None needs ``insecure_seed``: for tests and for experiments on
+            public data; the release is then stamped NOT PRIVATE.
+        mechanism: ``CappedLinks()`` (default; the cap is chosen on public data) or ``Subsampled(probability)``.
+        expected_rows: The publicly known or declared number of rows; otherwise a noisy count is released with it.
+        request_key: With a key, asking again returns the stored answer byte for byte and spends nothing. Without
+            one, every call is a new spend.
+        data_version: What the operator calls this state of the data; part of the request.
+        classes: All class labels; by default those found in the validation set.
+        plan: From :func:`plan_release` for the same public inputs, to spare making it again.
+        unit: Whose presence is hidden, without a ledger; a ledger knows its own.
+        insecure_seed: For tests only: seeded noise.
+        dtype: As in :func:`value_points`.
+        threads: How many threads to use; by default one for each core.
+        progress: Whether to show a progress bar; by default only on a terminal.
+
+    Returns:
+        The release.
+
+    Raises:
+        BudgetExceeded: The ledger has not enough left; nothing was computed and nothing spent.
+        LedgerError: The request key was used for another request, or a ledger was given together with a seed.
+        MethodError: A method, mechanism or budget that cannot be used.
+        DataError: Features or labels that do not fit together.
+
+    Warns:
+        WeakDelta: Delta is above one over the number of rows (for the operator's eyes).
+
+    Example:
+        >>> import dataworth as dw
+        >>> train = dw.Points([[1.0, 0.0], [0.9, 0.1], [0.0, 1.0]], [0, 1, 1], owners=["ann", "bob", "bob"])
+        >>> validation = dw.Points([[1.0, 0.1], [0.1, 1.0]], [0, 1])
+        >>> release = dw.release_points(  # an exercise: no ledger, seeded noise
+        ...     train, validation, method=dw.ThresholdKNNShapley(radius=0.5), spend=dw.Budget(1.0, 1e-5),
+        ...     ledger=None, insecure_seed=1,
+        ... )
+        >>> release.stamp, len(release.for_owner("bob")), len(release.for_owner("nobody"))
+        ('NOT PRIVATE', 2, 0)
+    """
+    source, whose, relation = _who_answers(ledger, spend, unit, insecure_seed)
+    _check_inputs(train, validation, method)
+    check_rows(expected_rows)
+    owners = _owner_names(train, whose)
+    if plan is None:
+        plan = plan_release(
+            validation, method=method, spend=spend, mechanism=mechanism, expected_rows=expected_rows, classes=classes,
+            unit=whose, relation=relation, dtype=dtype, threads=threads, progress=progress,
+        )  # fmt: skip
+    elif (plan.method, plan.spend, plan.unit, plan.relation) != (method, spend, whose, relation):
+        raise MethodError("the plan is for another method, spend, unit or relation; make it anew")
+    population = "none" if ledger is None else ledger.population
+    digest = _request_digest(plan, population, data_version)
+    if ledger is not None:
+        from dataworth.privacy.ledger import Charge
+
+        stored = None if request_key is None else ledger.find(request_key, digest)
+        if stored is not None:
+            return Release.from_bytes(stored.payload).numbered(stored.number)
+        if spend is None:
+            raise LedgerError("a release charged to a ledger needs a spend")
+        charge = Charge(spend, plan.events, whose, relation)
+        ledger.check(charge)
+    if spend is not None and float(spend.delta) * len(train) > 1:
+        warnings.warn(
+            f"delta = {spend.delta} is above one over the number of rows: it would allow publishing somebody's row",
+            WeakDelta,
+            stacklevel=2,
+        )
+    workers = team_size(threads)
+    judged = Judged.of(validation, method, classes, dtype, workers)
+    release = _released(train, owners, judged, plan, source, population, data_version, dtype, workers, progress)
+    if ledger is None:
+        return release
+    kept = ledger.commit(
+        charge, noisy=release.noisy, payload=release.to_bytes(), request_key=request_key, digest=digest
+    )
+    return Release.from_bytes(kept.payload).numbered(kept.number)
+
+
+# -- before anything is counted --------------------------------------------------------------------
+
+
+def _who_answers(
+    ledger: Ledger | None, spend: Budget | None, unit: Unit | None, insecure_seed: int | None
+) -> tuple[Source, Unit, Relation]:
+    """The source of randomness, and the unit and relation that are kept account of."""
+    from dataworth.records import Row
+
+    if ledger is None:
+        if insecure_seed is None:
+            raise InputError(
+                "a private release is charged to a ledger: give ledger=dw.Ledger.open(...); for an experiment on "
+                "public data give insecure_seed= instead, and the release is stamped NOT PRIVATE"
+            )
+        return random_source(insecure_seed), Row() if unit is None else unit, "add_or_remove"
+    if insecure_seed is not None:
+        raise LedgerError("seeded noise hides nothing, so it is refused with a ledger; leave insecure_seed out")
+    if spend is None:
+        raise LedgerError("a release without noise hides nothing, so it is refused with a ledger; give spend=")
+    if unit is not None and unit != ledger.unit:
+        raise LedgerError(f"the ledger keeps account of {ledger.unit}, not of {unit}; leave unit= out")
+    return random_source(), ledger.unit, ledger.relation
+
+
+def _check_inputs(train: Points, validation: Points, method: ThresholdKNNShapley) -> None:
+    if not isinstance(train, Points) or not isinstance(validation, Points):
+        raise InputError("train and validation must be dataworth.Points; dataworth.read_points makes them from files")
+    if not isinstance(method, ThresholdKNNShapley):
+        raise MethodError(f"only ThresholdKNNShapley has a private release, not {type(method).__name__}")
+    if validation.missing:
+        raise DataError(f"{validation.missing} of {len(validation)} validation points hold NaN or infinity")
+    check_same_features(train, validation)
+    if (train.y.dtype.kind == "U") != (validation.y.dtype.kind == "U"):
+        kinds = {True: "text", False: "numbers"}
+        raise DataError(
+            f"train labels are {kinds[train.y.dtype.kind == 'U']}, validation labels "
+            f"{kinds[validation.y.dtype.kind == 'U']}; use one kind for both"
+        )
+
+
+def _owner_names(train: Points, unit: Unit) -> NDArray[Any]:
+    """Who is told about each row; without owners, every row is its own."""
+    if train.owners is None:
+        if isinstance(unit, Owner):
+            raise InputError(f"the unit is {unit}, but the rows have no owners; give owners=")
+        return train.ids
+    if train.owners.dtype.kind == "U":
+        bare = np.char.strip(train.owners)
+        odd = sum(not name or not name.isprintable() or len(name) > _MOST_OWNER_NAME for name in np.unique(bare))
+        if odd:
+            raise DataError(
+                f"{odd} owner name{'s are' if odd > 1 else ' is'} empty, longer than {_MOST_OWNER_NAME} characters, or "
+                "holds characters that cannot be printed; give every owner a name"
+            )
+    return train.owners
+
+
+def _request_digest(plan: Plan, population: str, data_version: str) -> str:
+    """SHA-256 over what was asked: public parameters, the population and the declared version of the data."""
+    asked = [plan.fingerprint, repr(plan.mechanism), str(plan.sigma), population, data_version]
+    return hashlib.sha256(json.dumps(asked).encode()).hexdigest()
+
+
+# -- link, count, add ------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, eq=False)
+class _Linked:
+    """The rows that have links, their links, and why the others have none.
+
+    Args:
+        rows: Made ready for tiles; None if no row can be linked.
+        links: Their links, capped.
+        at: Position in the data of each row given to ``prepare``, ``(m,)``.
+        reason: For every row of the data, ``(n,)``: 0, ``UNUSABLE`` or ``BEYOND``.
+    """
+
+    rows: Rows | None
+    links: LinkBits | None
+    at: NDArray[np.int64]
+    reason: NDArray[np.int8]
+
+
+def _link(
+    train: Points,
+    owners: NDArray[Any],
+    judged: Judged,
+    plan: Plan,
+    dtype: neighbors.DType,
+    threads: int,
+    progress: bool | None,
+) -> _Linked:
+    metric = plan.method.metric
+    usable = neighbors.usable_rows(train.x, metric, centre=judged.centre, dtype=dtype, threads=threads)
+    reason = np.where(usable, 0, UNUSABLE).astype(np.int8)
+    if isinstance(plan.unit, Owner):
+        # A rule on each owner's rows alone, and before the cap: the lowest ids, usable or not.
+        _, codes = np.unique(owners, return_inverse=True)
+        reason[~first_rows(codes, np.argsort(train.ids, kind="stable"), plan.unit.rows)] = BEYOND
+    at = np.flatnonzero(reason == 0)
+    if at.size == 0:
+        return _Linked(None, None, at, reason)
+    codes = encode(train.y, judged.classes)
+    all_of_them = at.size == len(train)
+    rows = neighbors.prepare(
+        train.x if all_of_them else train.x[at], codes if all_of_them else codes[at], judged.n_classes, metric,
+        centre=judged.centre, dtype=dtype, threads=threads,
+    )  # fmt: skip
+    most = plan.mechanism.links if isinstance(plan.mechanism, CappedLinks) else None
+    cap = len(judged) if most is None else min(most, len(judged))
+    with bar(link_nearest_jobs(len(rows), len(judged), cap), "private release", progress) as tick:
+        links = link_nearest(rows, judged.meeting(rows), plan.method.radius, cap, threads=threads, tick=tick)
+    return _Linked(rows, links, at, reason)
+
+
+def _released(
+    train: Points,
+    owners: NDArray[Any],
+    judged: Judged,
+    plan: Plan,
+    source: Source,
+    population: str,
+    data_version: str,
+    dtype: neighbors.DType,
+    threads: int,
+    progress: bool | None,
+) -> Release:
+    linked = _link(train, owners, judged, plan, dtype, threads, progress)
+    noisy_rows = None
+    if isinstance(plan.mechanism, Subsampled):
+        noisy, sums = _subsampled(linked, judged, plan, plan.mechanism, source, threads)
+    else:
+        noisy, noisy_rows, sums = _capped(linked, judged, plan, source, threads)
+    columns = {}
+    for name, column in sums.means(plan.band_factor).items():
+        columns[name] = np.zeros(len(train))
+        columns[name][linked.at] = column
+    promises = tuple(
+        Guarantee(promise.budget, promise.unit, promise.relation, source.private) for promise in plan.guarantees
+    )
+    return Release(
+        population=population,
+        method=repr(plan.method),
+        mechanism=repr(plan.mechanism),
+        guarantees=promises,
+        noisy=noisy,
+        sigma=plan.sigma,
+        noisy_rows=noisy_rows,
+        rows_sigma=plan.rows_sigma,
+        public={
+            "classes": judged.n_classes,
+            "expected rows": plan.expected_rows,
+            "data version": data_version,
+            "expected rank correlation with exact values": plan.expected_spearman,
+            "the same for the validation set alone": plan.proxy_spearman,
+            "expected error of a value (median)": plan.expected_error,
+        },
+        made=time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+        number=None,
+        rows={"ids": train.ids, "owners": owners, **columns, "reason": linked.reason},
+    )
+
+
+def _counts(linked: _Linked, points: int) -> NDArray[np.int64]:
+    """Exact counts, ``(points, 2)``."""
+    if linked.links is None:
+        return np.zeros((points, 2), dtype=np.int64)
+    return np.stack([linked.links.n_same, linked.links.n_other], axis=1)
+
+
+def _capped(
+    linked: _Linked, judged: Judged, plan: Plan, source: Source, threads: int
+) -> tuple[NDArray[np.int64], int | None, _Sums]:
+    """Noise on the counts of all rows; values from counts shrunk toward what the validation set explains."""
+    classes, semivalue = judged.n_classes, plan.method.semivalue
+    sums = _Sums.of(linked, judged, threads)
+    noisy = source.add_noise(_counts(linked, len(judged)), plan.sigma).counts
+    if plan.sigma == 0:
+        sums.add(sums.bits, exact(noisy, classes, semivalue))
+        return noisy, None, sums
+    noisy_rows = None
+    if plan.rows_sigma is not None:
+        # Rows without a link count too: they are there.
+        present = np.array([int((linked.reason != BEYOND).sum())])
+        noisy_rows = int(source.add_noise(present, plan.rows_sigma).counts[0])
+    cap = plan.mechanism.links if isinstance(plan.mechanism, CappedLinks) else None
+    public = judged.linked(plan.method.radius, cap or len(judged), threads)
+    expected = plan.expected_rows if noisy_rows is None else noisy_rows
+    rows = float(max(expected or 1, 1))
+    prediction = explain(public, noisy, float(plan.sigma), rows)
+    sums.add(sums.bits, shrunk(noisy, plan.sigma, prediction, classes, semivalue))
+    sums.add_proxy(public.counts(prior_weights(public, rows)), classes, semivalue)
+    return noisy, noisy_rows, sums
+
+
+def _subsampled(
+    linked: _Linked, judged: Judged, plan: Plan, mechanism: Subsampled, source: Source, threads: int
+) -> tuple[NDArray[np.int64], _Sums]:
+    """Noise on the counts of a fresh subsample at each point; an owner's own bit is known to that owner alone."""
+    classes, semivalue = judged.n_classes, plan.method.semivalue
+    sums = _Sums.of(linked, judged, threads)
+    if linked.rows is None:
+        return source.add_noise(_counts(linked, len(judged)), plan.sigma).counts, sums
+    let_in = _draw(source, sums.bits.shape, mechanism, threads) & sums.bits
+    counts = np.stack(neighbors.tally(linked.rows, let_in, judged.point_codes, threads=threads), axis=1)
+    noisy = source.add_noise(counts, plan.sigma).counts
+    sums.add(let_in, clamped(noisy, plan.sigma, True, classes, semivalue))
+    sums.add(sums.bits & ~let_in, clamped(noisy, plan.sigma, False, classes, semivalue))
+    return noisy, sums
+
+
+def _draw(source: Source, shape: tuple[int, ...], mechanism: Subsampled, threads: int) -> NDArray[np.uint8]:
+    """Independent bits for every row and point, packed like links."""
+    groups, n = shape
+    packed = np.empty((groups, n), dtype=np.uint8)
+
+    def group(_: int, number: int) -> None:
+        bits = source.draw_bits(8 * n, mechanism.probability)
+        packed[number] = np.packbits(bits, bitorder="little")
+
+    run(group, groups, threads if source.private else 1)  # a seeded source gives its bits in one order
+    return packed
+
+
+@dataclass(frozen=True, eq=False)
+class _Sums:
+    """What linked points give each row, summed over points: values, what noise leaves open of them, vote, proxy.
+
+    Args:
+        linked: The rows and their links.
+        judged: The validation set.
+        threads: How many threads add.
+        columns: The sums so far, each in the order of ``linked.at``.
+    """
+
+    linked: _Linked
+    judged: Judged
+    threads: int
+    columns: dict[str, NDArray[np.float64]]
+
+    @classmethod
+    def of(cls, linked: _Linked, judged: Judged, threads: int) -> _Sums:
+        """Sums that begin at zero, the vote added already: it needs no counts."""
+        sums = cls(
+            linked,
+            judged,
+            threads,
+            {name: np.zeros(linked.at.size) for name in ("values", "variance", "vote", "proxy")},
+        )
+        ones = np.ones(len(judged))
+        sums._add("vote", sums.bits, ones, -ones)
+        return sums
+
+    @property
+    def bits(self) -> NDArray[np.uint8]:
+        """All links."""
+        return np.zeros((0, 0), dtype=np.uint8) if self.linked.links is None else self.linked.links.bits
+
+    def add(self, bits: NDArray[np.uint8], given: Given) -> None:
+        """Add what each point gives to the rows with these links."""
+        self._add("values", bits, given.same, given.other)
+        if given.same_variance.any() or given.other_variance.any():
+            self._add("variance", bits, given.same_variance, given.other_variance)
+
+    def add_proxy(self, counts: NDArray[np.float64], n_classes: int, semivalue: Semivalue) -> None:
+        """Add what the points would give if the counts were those that the validation set expects."""
+        same = neighbour_value(counts[:, 0], counts[:, 1], True, n_classes, semivalue)
+        other = neighbour_value(counts[:, 0], counts[:, 1], False, n_classes, semivalue)
+        self._add("proxy", self.bits, same, other)
+
+    def _add(self, name: str, bits: NDArray[np.uint8], same: NDArray[np.float64], other: NDArray[np.float64]) -> None:
+        rows = self.linked.rows
+        if rows is not None:
+            codes = self.judged.point_codes
+            add_links(rows, bits, codes, same, other, self.columns[name], threads=self.threads)
+
+    def means(self, band_factor: float) -> dict[str, NDArray[np.float64]]:
+        """The columns of a release, as means over validation points."""
+        points = len(self.judged)
+        means = {name: self.columns[name] / points for name in ("values", "vote", "proxy")}
+        return {**means, "band": band_factor * np.sqrt(self.columns["variance"]) / points}
