@@ -40,7 +40,7 @@ from dataworth.records.evidence import Cell
 from dataworth.valuation.methods import CappedLinks, Mechanism, Subsampled, ThresholdKNNShapley
 from dataworth.valuation.task import bar, class_list, encode
 
-__all__ = ["Judged", "Plan", "check_rows", "plan_release"]
+__all__ = ["Judged", "Plan", "check_rows", "fingerprint", "plan_release"]
 
 CAPS = (5, 10, 15, 20, 30, 40, 50, 75, 100, 150, 200, 300, 500, 750, 1000)
 """The caps that are tried, as far as there are validation points."""
@@ -132,7 +132,7 @@ class Plan:
         expected_error: Median error of a value in the rehearsal, as a mean over validation points.
         band_factor: Nine in ten errors are below so many times the spread that the noise explains.
         proxy_spearman: Rank correlation of values that use the validation set alone, in the same rehearsal.
-        fingerprint: SHA-256 over the public inputs.
+        fingerprint: SHA-256 over the validation points and the classes.
     """
 
     method: ThresholdKNNShapley
@@ -248,7 +248,7 @@ def plan_release(
         method, settled, spend, whose, relation, sigma,
         _rows_sigma(sigma, settled) if counted and sigma else None,
         events, promises, expected_rows, trial.spearman, trial.error, trial.band_factor, rehearsal.proxy(),
-        _fingerprint(validation, judged.classes, method, chosen, spend, whose, relation, expected_rows),
+        fingerprint(validation, judged.classes),
     )  # fmt: skip
 
 
@@ -443,12 +443,10 @@ def _spearman(a: NDArray[np.float64], b: NDArray[np.float64]) -> float:
     return float(x @ y) / size if size > 0 else 0.0
 
 
-def _fingerprint(validation: Points, classes: NDArray[Any], *public: object) -> str:
-    """SHA-256 over the public inputs: two plans with the same one are for the same question."""
+def fingerprint(validation: Points, classes: NDArray[Any]) -> str:
+    """SHA-256 over the validation points and the classes, which are public."""
     digest = hashlib.sha256()
     digest.update(repr((validation.x.shape, validation.x.dtype.str)).encode())
     digest.update(np.ascontiguousarray(validation.x).tobytes())
-    digest.update(repr(validation.y.tolist()).encode())
-    digest.update(repr(classes.tolist()).encode())
-    digest.update(repr(public).encode())
+    digest.update(repr((validation.y.tolist(), classes.tolist())).encode())
     return digest.hexdigest()

@@ -29,9 +29,9 @@ from dataworth.kernels.threshold import Semivalue, add_links, neighbour_value
 from dataworth.privacy.mechanisms import Source, random_source
 from dataworth.records import Budget, Guarantee, Owner, Points, Relation, Release, Unit
 from dataworth.valuation.methods import CappedLinks, Mechanism, Subsampled, ThresholdKNNShapley
-from dataworth.valuation.planning import Judged, Plan, check_rows, plan_release
+from dataworth.valuation.planning import Judged, Plan, check_rows, fingerprint, plan_release
 from dataworth.valuation.reading import check_same_features
-from dataworth.valuation.task import bar, encode
+from dataworth.valuation.task import bar, class_list, encode
 
 if TYPE_CHECKING:
     from dataworth.privacy.ledger import Ledger
@@ -114,23 +114,26 @@ def release_points(
     _check_inputs(train, validation, method)
     check_rows(expected_rows)
     owners = _owner_names(train, whose)
+    points = fingerprint(validation, class_list(validation, classes))
+    if plan is not None:
+        _check_plan(plan, points, method, spend, mechanism, expected_rows, whose, relation)
+        mechanism, expected_rows = plan.mechanism, plan.expected_rows
+    # What was asked, not what came of it: so a retry finds its answer whatever else has changed since.
+    population = "none" if ledger is None else ledger.population
+    asked = [method, mechanism or CappedLinks(), spend, whose, relation, expected_rows, population, data_version]
+    digest = hashlib.sha256(json.dumps([points, *map(repr, asked)]).encode()).hexdigest()
+    stored = None if ledger is None or request_key is None else ledger.find(request_key, digest)
+    if stored is not None:
+        return Release.from_bytes(stored.payload).numbered(stored.number)
     if plan is None:
         plan = plan_release(
             validation, method=method, spend=spend, mechanism=mechanism, expected_rows=expected_rows, classes=classes,
             unit=whose, relation=relation, dtype=dtype, threads=threads, progress=progress,
         )  # fmt: skip
-    elif (plan.method, plan.spend, plan.unit, plan.relation) != (method, spend, whose, relation):
-        raise MethodError("the plan is for another method, spend, unit or relation; make it anew")
-    population = "none" if ledger is None else ledger.population
-    digest = _request_digest(plan, population, data_version)
-    if ledger is not None:
+    charge = None
+    if ledger is not None and spend is not None:
         from dataworth.privacy.ledger import Charge
 
-        stored = None if request_key is None else ledger.find(request_key, digest)
-        if stored is not None:
-            return Release.from_bytes(stored.payload).numbered(stored.number)
-        if spend is None:
-            raise LedgerError("a release charged to a ledger needs a spend")
         charge = Charge(spend, plan.events, whose, relation)
         ledger.check(charge)
     if spend is not None and float(spend.delta) * len(train) > 1:
@@ -142,7 +145,7 @@ def release_points(
     workers = team_size(threads)
     judged = Judged.of(validation, method, classes, dtype, workers)
     release = _released(train, owners, judged, plan, source, population, data_version, dtype, workers, progress)
-    if ledger is None:
+    if ledger is None or charge is None:
         return release
     kept = ledger.commit(
         charge, noisy=release.noisy, payload=release.to_bytes(), request_key=request_key, digest=digest
@@ -208,10 +211,23 @@ def _owner_names(train: Points, unit: Unit) -> NDArray[Any]:
     return train.owners
 
 
-def _request_digest(plan: Plan, population: str, data_version: str) -> str:
-    """SHA-256 over what was asked: public parameters, the population and the declared version of the data."""
-    asked = [plan.fingerprint, repr(plan.mechanism), str(plan.sigma), population, data_version]
-    return hashlib.sha256(json.dumps(asked).encode()).hexdigest()
+def _check_plan(
+    plan: Plan,
+    points: str,
+    method: ThresholdKNNShapley,
+    spend: Budget | None,
+    mechanism: Mechanism | None,
+    expected_rows: int | None,
+    unit: Unit,
+    relation: Relation,
+) -> None:
+    """Refuse a plan that was made for something else than what is asked."""
+    if plan.fingerprint != points:
+        raise MethodError("the plan was made for another validation set or other classes; make it anew")
+    if (plan.method, plan.spend, plan.unit, plan.relation) != (method, spend, unit, relation):
+        raise MethodError("the plan was made for another method, spend, unit or relation; make it anew")
+    if mechanism not in (None, plan.mechanism) or expected_rows not in (None, plan.expected_rows):
+        raise MethodError("a plan settles the mechanism and the expected rows; leave mechanism= and expected_rows= out")
 
 
 # -- link, count, add ------------------------------------------------------------------------------
