@@ -94,7 +94,6 @@ def test_any_changes_end_where_a_fresh_run_does(
 def test_larger_sets_in_any_panels(monkeypatch: pytest.MonkeyPatch) -> None:
     train, validation = blobs(3000, 101)
     monkeypatch.setattr(task, "_BITS_BYTES", 3000 * 3)  # a fresh run takes the points in panels of 24
-    monkeypatch.setattr("dataworth.valuation.updates._COLUMNS", 7)
     for metric, radius in (("cosine", 0.6), ("euclidean", 4.0)):
         method = dw.ThresholdKNNShapley(radius, metric=metric)  # type: ignore[arg-type]
         index = index_points(train.take(np.arange(2000)), validation, method=method, threads=2)

@@ -24,7 +24,7 @@ from numpy.typing import ArrayLike, NDArray
 from dataworth.errors import DataError, InputError, MethodError
 from dataworth.kernels import neighbors
 from dataworth.kernels.neighbors import DType, Metric, Rows
-from dataworth.kernels.team import blocks, team_size
+from dataworth.kernels.team import team_size
 from dataworth.kernels.threshold import Beta, add_links, point_weights
 from dataworth.records import Points, Values
 from dataworth.records.arrays import exact, read_only
@@ -37,8 +37,6 @@ from dataworth.valuation.task import Task, bar, class_list, encode
 __all__ = ["ThresholdIndex", "UpdateCost", "index_points"]
 
 FORMAT = "dataworth.threshold-index/1"
-# Links counted anew at a time: this many columns of bits are spelt out.
-_COLUMNS = 4096
 
 
 @dataclass(frozen=True)
@@ -147,7 +145,7 @@ class ThresholdIndex:
         sums = np.zeros(len(self))
         add_links(
             _without_features(self.codes[order], order, n_classes, self.method.metric),
-            np.ascontiguousarray(self.bits[:, order]), self._point_codes, *weights, sums, threads=workers,
+            np.take(self.bits, order, axis=1), self._point_codes, *weights, sums, threads=workers,
         )  # fmt: skip
         return Values(
             ids=self.ids,
@@ -403,13 +401,21 @@ def _linked(
 def _counts(
     bits: NDArray[np.uint8], codes: NDArray[np.int64], point_codes: NDArray[np.int64]
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """How many of these rows each point has as neighbours of its label, and of another."""
-    links, same = np.zeros((2, point_codes.size), dtype=np.int64)
-    for start, stop in blocks(codes.size, _COLUMNS):
-        mask = np.unpackbits(bits[:, start:stop], axis=0, count=point_codes.size, bitorder="little").view(np.bool_)
-        links += mask.sum(axis=1)
-        same += (mask & (codes[start:stop] == point_codes[:, np.newaxis])).sum(axis=1)
-    return same, links - same
+    """How many of these rows each point has as neighbours of its label, and of another.
+
+    Rows are counted by class and byte of bits, eight points at a time, and bytes are spelt out at the end.
+    """
+    m = point_codes.size
+    present, at = np.unique(codes, return_inverse=True)
+    bits_of_byte = np.unpackbits(np.arange(256, dtype=np.uint8)[:, np.newaxis], axis=1, bitorder="little")
+    of_class = np.zeros((present.size, 8 * bits.shape[0]), dtype=np.int64)
+    for group, byte in enumerate(bits):
+        tally = np.bincount(256 * at + byte, minlength=256 * present.size).reshape(present.size, 256)
+        of_class[:, 8 * group : 8 * group + 8] = tally @ bits_of_byte.astype(np.int64)
+    same = np.zeros(m, dtype=np.int64)
+    for links, code in zip(of_class, present, strict=True):
+        same += np.where(point_codes == code, links[:m], 0)
+    return same, of_class.sum(axis=0)[:m] - same
 
 
 def _without_features(codes: NDArray[np.int64], order: NDArray[np.int64], n_classes: int, metric: Metric) -> Rows:
