@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 
 import dataworth as dw
-from dataworth.papers import tknn
+from dataworth.papers import private, tknn
 from tests.cli.conftest import Run
 
 TABLE = dw.Table("numbers", "Some numbers", {"set": ["here"], "ours": [0.51234], "published": [0.5]})
@@ -44,15 +44,17 @@ def stub(monkeypatch: pytest.MonkeyPatch) -> Stub:
 def test_without_a_name_they_are_listed(run: Run) -> None:
     done = run("reproduce")
     assert (done.code, done.err) == (0, "")
-    for name, experiment in tknn.EXPERIMENTS.items():
+    assert not tknn.EXPERIMENTS.keys() & private.EXPERIMENTS.keys()
+    for name, experiment in (tknn.EXPERIMENTS | private.EXPERIMENTS).items():
         assert name in done.out
         assert experiment.title in done.out
 
 
-def test_the_experiment_is_asked_what_was_asked(run: Run, stub: Stub, tmp_path: Path) -> None:
-    options = ["--protocol", "leak-free", "--seeds", 3, "--datasets", "wind,pol", "--fetch"]
+@pytest.mark.parametrize("protocol", ["leak-free", "shifted"])
+def test_the_experiment_is_asked_what_was_asked(run: Run, stub: Stub, tmp_path: Path, protocol: str) -> None:
+    options = ["--protocol", protocol, "--seeds", 3, "--datasets", "wind,pol", "--fetch"]
     assert run("reproduce", "small", "--data", tmp_path, *options).code == 0
-    wanted = {"data": tmp_path, "protocol": "leak-free", "seeds": 3, "datasets": ["wind", "pol"], "fetch": True}
+    wanted = {"data": tmp_path, "protocol": protocol, "seeds": 3, "datasets": ["wind", "pol"], "fetch": True}
     assert stub.asked == wanted
 
 

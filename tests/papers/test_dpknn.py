@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from fractions import Fraction
 from itertools import product
 
@@ -11,9 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from dataworth.errors import MethodError
 from dataworth.papers.dpknn import dp_knn, dp_knn_sigma
-from dataworth.privacy.accounting import SubsampledCounts, spent_epsilon
+from dataworth.privacy.accounting import CappedCounts, SubsampledCounts, spent_epsilon
 from dataworth.records import Points
 from dataworth.records.privacy import Budget, Row
 from dataworth.valuation.methods import KNNShapley
@@ -142,14 +142,18 @@ def test_a_seed_decides_everything() -> None:
 
 
 def test_the_scale_is_the_least_that_stays_within_the_budget() -> None:
+    for epsilon, delta in ((1.0, "1e-4"), (0.1, "1e-5")):
+        # Of discrete noise this wide the loss is that of the Gaussian to three digits.
+        whole = Fraction(round(dp_knn_sigma(Budget(epsilon, delta), 200) * 2**14), 2**14)
+        spent = spent_epsilon([CappedCounts(whole, 200)], delta, unit=Row(), relation="add_or_remove")
+        assert spent == pytest.approx(epsilon, rel=2e-3)
+    sigma = Fraction(dp_knn_sigma(Budget(1, "1e-4"), 200, Fraction(1, 100)))
+    for scale, within in ((sigma, True), (sigma - Fraction(1, 2**14), False)):
+        event = SubsampledCounts(scale, Fraction(1, 100), 200)
+        assert (spent_epsilon([event], "1e-4", unit=Row(), relation="add_or_remove") <= 1) == within
+
+
+def test_more_points_need_more_noise_and_sampling_much_less() -> None:
     spend = Budget(1, "1e-4")
-    for probability in (ONE, Fraction(1, 100)):
-        sigma = Fraction(dp_knn_sigma(spend, 200, probability))
-        for scale, within in ((sigma, True), (sigma * Fraction(99, 100), False)):
-            rounded = Fraction(round(scale * 2**14), 2**14)
-            event = SubsampledCounts(rounded, probability, 200)
-            assert (spent_epsilon([event], "1e-4", unit=Row(), relation="add_or_remove") <= 1) == within
-    # Analytic Gaussian: mu = sqrt(200) / sigma with delta 1e-4 at epsilon 1.
-    assert dp_knn_sigma(spend, 200) == pytest.approx(45.0, rel=0.1)
-    with pytest.raises(MethodError):
-        dp_knn_sigma(spend, 0)
+    assert dp_knn_sigma(spend, 400) == pytest.approx(math.sqrt(2) * dp_knn_sigma(spend, 200))
+    assert dp_knn_sigma(spend, 200, Fraction(1, 100)) < dp_knn_sigma(spend, 200) / 20

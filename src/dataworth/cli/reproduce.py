@@ -13,6 +13,7 @@ from dataworth.cli.reading import split_names
 from dataworth.errors import InputError
 
 if TYPE_CHECKING:
+    from dataworth.papers.experiment import Experiment
     from dataworth.records import Exhibit, Table
 
 
@@ -50,14 +51,13 @@ def reproduce(
     ] = None,
 ) -> None:
     """Run published experiments again and set the published numbers beside ours."""
-    from dataworth.papers.tknn import EXPERIMENTS
-
+    experiments = _experiments()
     if not names:
-        show([f"{name:<20} {experiment.title}" for name, experiment in EXPERIMENTS.items()])
+        show([f"{name:<20} {experiment.title}" for name, experiment in experiments.items()])
         return
-    unknown = [name for name in names if name not in EXPERIMENTS]
+    unknown = [name for name in names if name not in experiments]
     if unknown:
-        raise InputError(f"there is no experiment {', '.join(map(repr, unknown))}; there are {', '.join(EXPERIMENTS)}")
+        raise InputError(f"there is no experiment {', '.join(map(repr, unknown))}; there are {', '.join(experiments)}")
     if data is None:
         raise InputError("experiments need data: give --data DIR, the folder that holds the data sets")
     if not data.is_dir():
@@ -68,7 +68,7 @@ def reproduce(
 
     results: list[Table | Exhibit] = []
     for name in names:
-        experiment = EXPERIMENTS[name]
+        experiment = experiments[name]
         found = experiment.run(data, protocol=protocol.value, seeds=seeds, datasets=split_names(datasets), fetch=fetch)
         show(_shown(result) for result in found)
         results += found
@@ -81,6 +81,13 @@ def reproduce(
 
         page = dw.write_report(results, out / "report.html", title="Published experiments, run again")
         show(["", f"tables written to {out}, report to {page}"])
+
+
+def _experiments() -> dict[str, Experiment]:
+    """Every experiment by its name."""
+    from dataworth.papers import private, tknn
+
+    return tknn.EXPERIMENTS | private.EXPERIMENTS
 
 
 def _shown(result: Table | Exhibit) -> Table | str:

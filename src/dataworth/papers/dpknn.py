@@ -19,6 +19,8 @@ from typing import Any
 import numpy as np
 from numba import njit
 from numpy.typing import NDArray
+from scipy.optimize import brentq
+from scipy.stats import norm
 
 from dataworth.kernels.neighbors import nearest_first
 from dataworth.privacy.accounting import SubsampledCounts, calibrate
@@ -34,8 +36,8 @@ __all__ = ["dp_knn", "dp_knn_sigma"]
 def dp_knn_sigma(spend: Budget, points: int, probability: Fraction = Fraction(1)) -> float:
     """The noise, in sensitivities, that keeps all values sent to one owner within a budget, one row added or removed.
 
-    It is calibrated for whole-number noise, as releases of counts are; float noise of the same scale costs up to
-    about 0.2 percent more where the scale is below 1.
+    All rows: the Gaussian mechanism in closed form (Balle and Wang 2018, arXiv 1805.06530). Samples: calibrated as
+    for whole-number noise; float noise of the same scale costs up to about 0.2 percent more where it is below 1.
 
     Args:
         spend: Epsilon and delta.
@@ -43,13 +45,25 @@ def dp_knn_sigma(spend: Budget, points: int, probability: Fraction = Fraction(1)
         probability: Of another row being in a sample.
 
     Raises:
-        MissingExtra: dp-accounting is not installed.
+        MissingExtra: Samples, and dp-accounting is not installed.
     """
+    if probability == 1:
+        return math.sqrt(points) / _most_shift(float(spend.epsilon), float(spend.delta))
     return float(
         calibrate(
             lambda sigma: [SubsampledCounts(sigma, probability, points)], spend, unit=Row(), relation="add_or_remove"
         )
     )
+
+
+def _most_shift(epsilon: float, delta: float) -> float:
+    """By how many deviations Gaussian noise may be shifted for the budget to hold."""
+
+    def excess(shift: float) -> float:
+        near, far = shift / 2 - epsilon / shift, -shift / 2 - epsilon / shift
+        return float(norm.cdf(near) - math.exp(epsilon) * norm.cdf(far)) - delta
+
+    return float(brentq(excess, 1e-9, 1e3))
 
 
 def dp_knn(

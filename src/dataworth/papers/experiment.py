@@ -89,7 +89,7 @@ class Experiment:
             protocol: ``"published"``, the original preparation; ``"leak-free"``, which splits before it balances; or
                 ``"shifted"``, which draws training rows unlike the validation rows, from tables only.
             seeds: How many seeds (for run times: how many runs); if not given, 1 as published, 5 otherwise, 5 runs.
-                Several give means and standard deviations.
+                Several give means and standard deviations; with one, private tables draw noise five times.
             datasets: Names of the data sets to use; if not given, all the folder has.
             fetch: Fetch tables that the folder lacks from OpenML.
             progress: Show a progress bar; None shows it on a terminal only.
