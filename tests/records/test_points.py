@@ -102,3 +102,25 @@ def test_masked_features_are_refused(wrap: Callable[[NDArray[Any]], ArrayLike]) 
 def test_ragged_features_are_refused_in_our_own_words() -> None:
     with pytest.raises(dw.DataError, match=r"it is ragged$"):
         dw.Points([[1.0, 2.0], [3.0]], [0, 1])
+
+
+# -- gaps, where a release allows them ---------------------------------------------------------------
+
+
+def test_missing_features_are_counted_where_allowed() -> None:
+    x = [[0.0, 1.0], [np.nan, 1.0], [np.inf, np.nan]]
+    with pytest.raises(dw.DataError, match="2 of 3 rows hold NaN or infinity"):
+        dw.Points(x, [0, 1, 0])
+    points = dw.Points(x, [0, 1, 0], allow_missing=True)
+    assert points.missing == 2
+    assert (points.take([1, 2]).missing, points.take([0]).missing) == (2, 0)
+    assert dw.Points(x[:1], [0], allow_missing=True).missing == 0
+
+
+@pytest.mark.parametrize("which", ["train", "validation"])
+def test_only_a_release_takes_missing_features(which: str) -> None:
+    holed = dw.Points([[0.0], [np.nan]], [0, 1], allow_missing=True)
+    whole = dw.Points([[0.0], [1.0]], [0, 1])
+    pair = (holed, whole) if which == "train" else (whole, holed)
+    with pytest.raises(dw.DataError, match="NaN or infinity"):
+        dw.value_points(*pair, method=dw.ThresholdKNNShapley(radius=0.5, metric="euclidean"))

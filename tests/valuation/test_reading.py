@@ -244,6 +244,39 @@ def test_a_folder_of_classes_becomes_points(tmp_path: Path) -> None:
     assert points.items == tuple(tmp_path / name for name in points.ids)
 
 
+# -- gaps -----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", ["parquet", "csv", "pandas", "polars", "npz"])
+def test_gaps_become_rows_without_features_where_allowed(kind: str, tmp_path: Path) -> None:
+    table = pa.table({"a": [1.0, None, 3.0], "b": [0.5, 0.25, float("inf")], "y": ["p", "q", "p"]})
+    pq.write_table(table, tmp_path / "t.parquet")
+    csv.write_csv(table, tmp_path / "t.csv")
+    x = np.array([[1.0, 0.5], [np.nan, 0.25], [3.0, np.inf]])
+    np.savez(tmp_path / "t.npz", x=x, y=np.array(["p", "q", "p"]))
+    source: Any = {
+        "parquet": tmp_path / "t.parquet",
+        "csv": tmp_path / "t.csv",
+        "npz": tmp_path / "t.npz",
+        "pandas": table.to_pandas(),
+        "polars": pl.from_arrow(table),
+    }[kind]
+    with pytest.raises(dw.DataError, match=r"missing|NaN or infinity"):
+        dw.read_points(source, label="y")
+    points = dw.read_points(source, label="y", allow_missing=True)
+    np.testing.assert_array_equal(points.x, x)
+    assert points.missing == 2
+    assert points.y.tolist() == ["p", "q", "p"]
+
+
+def test_labels_and_names_must_be_there_all_the_same() -> None:
+    for column in ("y", "id", "who"):
+        columns: dict[str, list[Any]] = {"a": [1.0, 2.0], "y": ["p", "q"], "id": ["r", "s"], "who": ["t", "u"]}
+        columns[column][1] = None
+        with pytest.raises(dw.DataError, match=f"'{column}' is missing in 1 of 2 rows"):
+            dw.read_points(pa.table(columns), label="y", id="id", owner="who", allow_missing=True)
+
+
 # -- what cannot be used -------------------------------------------------------------------------
 
 

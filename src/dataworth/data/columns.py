@@ -60,8 +60,16 @@ def names_of(columns: pa.Table, name: str, part: str) -> NDArray[Any]:
     return _flat(column)
 
 
-def numbers_of(columns: pa.Table, wanted: Sequence[str]) -> tuple[NDArray[Any], list[str] | None]:
+def numbers_of(
+    columns: pa.Table, wanted: Sequence[str], *, allow_missing: bool = False
+) -> tuple[NDArray[Any], list[str] | None]:
     """The feature columns side by side.
+
+    Args:
+        columns: The table.
+        wanted: The names of the feature columns.
+        allow_missing: Give NaN where an entry is missing, and NaN and infinity as they are, instead of an error.
+            No entry changes the number type of the others.
 
     Returns:
         Features, shape ``(n, d)``, float32 if that holds every column exactly and float64 otherwise; and their
@@ -72,14 +80,17 @@ def numbers_of(columns: pa.Table, wanted: Sequence[str]) -> tuple[NDArray[Any], 
     """
     plain = {name: _plain(columns[name]) for name in wanted}
     missing = {name: column.null_count for name, column in plain.items() if column.null_count}
-    if missing:
+    if allow_missing:
+        plain = {name: _with_type(column) for name, column in plain.items()}
+    elif missing:
         counts = [f"{name!r} in {count} of {columns.num_rows} rows" for name, count in missing.items()]
         raise DataError(f"feature columns are missing: {_some(counts)}; drop those rows or fill them in before valuing")
     other = {name: column.type for name, column in plain.items() if not _is_numeric(column.type)}
     if other:
         raise DataError(_not_numeric(other))
-    blocks = {name: _block(name, column) for name, column in plain.items()}
-    _check_finite(blocks)
+    blocks = {name: _block(name, column, allow_missing) for name, column in plain.items()}
+    if not allow_missing:
+        _check_finite(blocks)
     if len(blocks) == 1 and blocks[wanted[0]].ndim == 2:
         return blocks[wanted[0]], None
     return _side_by_side(blocks)
@@ -158,11 +169,25 @@ def _plain(column: pa.ChunkedArray) -> pa.ChunkedArray:
     return column
 
 
+def _with_type(column: pa.ChunkedArray) -> pa.ChunkedArray:
+    """A column in which nothing is known at all, not even a type, is one of missing numbers."""
+    return pc.cast(column, pa.float64()) if pa.types.is_null(column.type) else column
+
+
 def _flat(column: pa.ChunkedArray) -> NDArray[Any]:
-    """A column of single numbers or strings."""
+    """A column of single numbers or strings; NaN where a number is missing."""
     if is_text(column.type):
         return np.asarray(column.to_pylist())
+    if column.null_count:
+        # By its type, never by its entries: one row's gap must not change how another row is stored.
+        wanted = pa.float32() if _fits_float32(column.type) else pa.float64()
+        return np.asarray(pc.cast(column, wanted, safe=False).to_numpy())
     return np.asarray((pc.cast(column, pa.float64()) if pa.types.is_decimal(column.type) else column).to_numpy())
+
+
+def _fits_float32(kind: pa.DataType) -> bool:
+    small = (pa.types.is_int8, pa.types.is_int16, pa.types.is_uint8, pa.types.is_uint16)
+    return _any_of(kind, *small, pa.types.is_boolean, pa.types.is_float16, pa.types.is_float32)
 
 
 def _tensor(column: pa.ChunkedArray) -> NDArray[Any]:
@@ -170,18 +195,37 @@ def _tensor(column: pa.ChunkedArray) -> NDArray[Any]:
     return np.asarray(chunks[0] if len(chunks) == 1 else np.concatenate(chunks))
 
 
-def _block(name: str, column: pa.ChunkedArray) -> NDArray[Any]:
+def _block(name: str, column: pa.ChunkedArray, allow_missing: bool) -> NDArray[Any]:
     """One feature column: shape ``(n,)``, or ``(n, width)`` for lists."""
     if isinstance(column.type, pa.FixedShapeTensorType):
-        array = _tensor(column)
-        if array.ndim != 2:
+        if len(column.type.shape) != 1:
             raise DataError(
-                f"feature column {name!r} holds an array of shape {array.shape[1:]} in each row; embed it "
+                f"feature column {name!r} holds an array of shape {tuple(column.type.shape)} in each row; embed it "
                 f"(features=[{name!r}], embed='efficientnet-lite0' for images) or make it flat"
             )
-        return array
+        if not column.null_count:
+            return _tensor(column)
+        column = pa.chunked_array([chunk.storage for chunk in column.chunks], column.type.storage_type)
     if not _is_list(column.type):
         return _flat(column)
+    if column.null_count:
+        return _around_gaps(name, column)
+    return _lists(name, column, allow_missing)
+
+
+def _around_gaps(name: str, column: pa.ChunkedArray) -> NDArray[Any]:
+    """Lists of which some are missing: NaN in those rows."""
+    there = pc.is_valid(column)
+    if column.null_count == len(column):
+        raise DataError(f"feature column {name!r} has no list in any row")
+    known = _lists(name, column.filter(there), allow_missing=True)
+    kind = known.dtype if known.dtype.kind == "f" else np.result_type(np.float32, known.dtype)
+    block = np.full((len(column), known.shape[1]), np.nan, dtype=kind)
+    block[there.to_numpy()] = known
+    return block
+
+
+def _lists(name: str, column: pa.ChunkedArray, allow_missing: bool) -> NDArray[Any]:
     widths = pc.unique(pc.list_value_length(column)).to_pylist()
     if len(widths) > 1:
         raise DataError(
@@ -190,7 +234,7 @@ def _block(name: str, column: pa.ChunkedArray) -> NDArray[Any]:
     if widths[0] == 0:
         raise DataError(f"feature column {name!r} holds empty lists")
     entries = pc.list_flatten(column)
-    if entries.null_count:
+    if entries.null_count and not allow_missing:
         raise DataError(f"feature column {name!r} lacks {entries.null_count} entries inside its lists; fill them in")
     return _flat(entries).reshape(len(column), widths[0])
 

@@ -30,6 +30,7 @@ def read_points(
     owner: str | None = None,
     features: Sequence[str] | None = None,
     embed: str | Model | None = None,
+    allow_missing: bool = False,
 ) -> Points:
     """Read rows of features with their labels.
 
@@ -48,14 +49,18 @@ def read_points(
             (bytes of image files, paths, or a struct of both), or a callable, as in :func:`embed_texts` and
             :func:`embed_images`. A callable is given a text column as texts, even if they are paths. Relative
             paths start at the table's folder. The texts or images are kept as ``items``.
+        allow_missing: Take rows whose features are missing, NaN or infinite too, as for :class:`Points`: in a
+            private release such a row gets no links, and its owner alone is told. Labels, names, and texts or
+            images to embed must be there all the same.
 
     Returns:
         The points. ``features`` names single columns; one column of lists, and what was embedded, has no names.
 
     Raises:
         DataError: The file is missing, damaged or of no known kind; a named column is not there; there are no
-            rows; column names or ids repeat; entries are missing, NaN or infinite; lists are ragged; a feature
-            column is not numeric and ``embed`` is not given. The message names columns and counts rows.
+            rows; column names or ids repeat; entries are missing, NaN or infinite, and not allowed to be; lists are
+            ragged; a feature column is not numeric and ``embed`` is not given. The message names columns and
+            counts rows.
         InputError: An unknown ``embed``, or arguments that do not go together.
         MissingExtra: The model that ``embed`` names is not installed.
 
@@ -91,8 +96,8 @@ def read_points(
     ids = None if id is None else names_of(columns, id, "id")
     owners = None if owner is None else names_of(columns, owner, "owner")
     if embed is None:
-        x, feature_names = numbers_of(columns, wanted)
-        return Points(x, y, ids=ids, owners=owners, features=feature_names)
+        x, feature_names = numbers_of(columns, wanted, allow_missing=allow_missing)
+        return Points(x, y, ids=ids, owners=owners, features=feature_names, allow_missing=allow_missing)
     if len(wanted) != 1:
         raise InputError(
             f"embed turns one column into features, but there are {len(wanted)}: {quoted(wanted)}; choose one with "
