@@ -314,7 +314,7 @@ class Ledger:
         Args:
             head: A hash noted earlier, which must still be in the chain.
         """
-        from dataworth.privacy.ledger import statements
+        from dataworth.privacy.ledger import schema, statements
 
         reader = None
         try:
@@ -324,6 +324,8 @@ class Ledger:
                 for row in statements.read_everything(connection):
                     reader.read(row)
                 reader.close(statements.count_rows(connection))
+                if statements.read_revisions(connection) != [schema.REVISIONS[-1]]:
+                    reader.problems.append("it does not say by which version of dataworth its tables were made")
         except (LedgerError, TypeError, ValueError, OverflowError):
             so_far = [] if reader is None else reader.problems
             problems = (*so_far, "some of it cannot be read")

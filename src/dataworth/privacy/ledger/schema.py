@@ -15,10 +15,10 @@ from sqlalchemy import (
     UniqueConstraint,
 )
 
-__all__ = ["LEDGER", "METADATA", "NOISY", "OUTBOX", "RELEASES", "REVISION", "VERSION", "VERSION_TABLE"]
+__all__ = ["LEDGER", "METADATA", "NOISY", "OUTBOX", "RELEASES", "REVISIONS", "VERSION", "VERSION_TABLE"]
 
-REVISION = "0001"
-"""The newest migration."""
+REVISIONS = ("0001",)
+"""The migrations, the newest last."""
 
 VERSION_TABLE = "dataworth_version"
 

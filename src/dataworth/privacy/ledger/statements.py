@@ -15,7 +15,7 @@ from dataworth.privacy.ledger import steps
 from dataworth.privacy.ledger.admission import Steps
 from dataworth.privacy.ledger.chain import hash_release
 from dataworth.privacy.ledger.charges import Stored
-from dataworth.privacy.ledger.schema import LEDGER, METADATA, NOISY, OUTBOX, RELEASES
+from dataworth.privacy.ledger.schema import LEDGER, METADATA, NOISY, OUTBOX, RELEASES, VERSION
 
 __all__ = [
     "count_rows",
@@ -27,6 +27,7 @@ __all__ = [
     "read_everything",
     "read_genesis",
     "read_releases",
+    "read_revisions",
     "spend",
 ]
 
@@ -127,6 +128,11 @@ def read_everything(connection: Connection) -> Iterator[dict[str, Any]]:
     )
     for row in connection.execute(joined, execution_options={"yield_per": 10}).mappings():
         yield _plain(row)
+
+
+def read_revisions(connection: Connection) -> list[Any]:
+    """Which migrations the tables say they are at; one, if all is well."""
+    return list(connection.scalars(select(VERSION.c.version_num)))
 
 
 def count_rows(connection: Connection) -> dict[str, int]:

@@ -19,13 +19,14 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from sqlalchemy import Connection, Engine, create_engine, inspect, select
+from sqlalchemy import Connection, Engine, create_engine, inspect
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError
 from sqlalchemy.pool import NullPool
 
 from dataworth.errors import LedgerError, MissingExtra
 from dataworth.privacy.ledger import schema, steps
+from dataworth.privacy.ledger.statements import read_revisions
 
 __all__ = ["Location", "Store", "create_store", "open_store"]
 
@@ -145,9 +146,9 @@ def open_store(location: Location) -> Store:
     revision = _revision(store)
     if store.is_file:
         store.write_ahead()
-    if revision != schema.REVISION:
+    if revision != schema.REVISIONS[-1]:
         with store.writing() as connection:
-            _migrate(connection, store.name)
+            _migrate(connection)
     return store
 
 
@@ -157,7 +158,7 @@ def _create_tables(store: Store, fill: Callable[[Connection], None]) -> Store:
             connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({_CREATION_LOCK})")
             if inspect(connection).has_table(schema.VERSION_TABLE):
                 raise LedgerError(f"{store.name} holds a ledger already; open it with Ledger.open")
-        _migrate(connection, store.name)
+        _migrate(connection)
         steps.at("tables made")
         fill(connection)
         steps.at("genesis written")
@@ -224,25 +225,25 @@ def _revision(store: Store) -> str:
         tables = inspect(connection)
         if not (tables.has_table(schema.VERSION_TABLE) and tables.has_table(schema.LEDGER.name)):
             raise LedgerError(f"there is no ledger in {store.name}; make it once with Ledger.create")
-        revisions = connection.scalars(select(schema.VERSION.c.version_num)).all()
-    if len(revisions) != 1:
-        raise LedgerError(f"{store.name} is damaged: it does not say by which version of dataworth it was made")
+        revisions = read_revisions(connection)
+    if len(revisions) != 1 or revisions[0] not in schema.REVISIONS:
+        raise LedgerError(
+            f"{store.name} was made by a newer dataworth, or is damaged: its tables are at {revisions}, "
+            f"and this version knows {list(schema.REVISIONS)}"
+        )
     return str(revisions[0])
 
 
-def _migrate(connection: Connection, name: str) -> None:
+def _migrate(connection: Connection) -> None:
     try:
-        from alembic import command, config, util
+        from alembic import command, config
     except ImportError as error:
         raise MissingExtra("a ledger", "private") from error
 
     settings = config.Config()
     settings.set_main_option("script_location", str(_MIGRATIONS).replace("%", "%%"))
     settings.attributes["connection"] = connection
-    try:
-        command.upgrade(settings, "head")
-    except util.CommandError as error:
-        raise LedgerError(f"{name} was made by a newer dataworth; install that version to use it") from error
+    command.upgrade(settings, schema.REVISIONS[-1])
 
 
 def _sqlite(path: Path, name: Path | None = None) -> Store:
