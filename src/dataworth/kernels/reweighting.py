@@ -28,7 +28,8 @@ LOG_VARIANCE = 1.0
 """Prior variance of the logarithm of a weight."""
 
 _MISFIT = 0.1  # of the sampling variance of the validation set: what no weights can explain
-_STEPS = 60
+_STEPS = 100
+_GAIN = 1e-4  # a step that gains less than this share is the last; values do not rank rows better after it
 _REACH = 8.0  # weights stay within a factor exp(8) of the prior's
 
 
@@ -152,7 +153,7 @@ def explain(links: PublicLinks, noisy: NDArray[np.int64], sigma: float, rows: fl
         jac=True,
         method="L-BFGS-B",
         bounds=[(-_REACH, _REACH)] * prior.size,
-        options={"maxiter": _STEPS},
+        options={"maxiter": _STEPS, "ftol": _GAIN},
     )
     mean = links.counts(prior * np.exp(found.x.reshape(prior.shape)))
     excess = (noisy - mean) ** 2 - sigma**2

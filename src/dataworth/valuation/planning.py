@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from fractions import Fraction
 from functools import lru_cache
 from typing import Any, TypeAlias
@@ -48,7 +48,7 @@ CAPS = (5, 10, 15, 20, 30, 40, 50, 75, 100, 150, 200, 300, 500, 750, 1000)
 ROWS_A_POINT = 10
 """Without a declared number of rows, a rehearsal supposes so many for each validation point."""
 
-_MOST_STAND_INS = 1000  # validation points that stand for rows; more are thinned out evenly
+_MOST_STAND_INS = 500  # validation points that stand for rows; more are thinned out evenly
 _DRAWS = 3
 _PSEUDO_ROWS = 1000
 _SEED = 20230
@@ -133,6 +133,8 @@ class Plan:
         band_factor: Nine in ten errors are below so many times the spread that the noise explains.
         proxy_spearman: Rank correlation of values that use the validation set alone, in the same rehearsal.
         fingerprint: SHA-256 over the validation points and the classes.
+        judged: The validation set, made ready.
+        links: Its links with itself, capped.
     """
 
     method: ThresholdKNNShapley
@@ -150,6 +152,8 @@ class Plan:
     band_factor: float
     proxy_spearman: float
     fingerprint: str
+    judged: Judged = field(repr=False)
+    links: PublicLinks = field(repr=False)
 
     def table(self) -> Table:
         """The plan as a table."""
@@ -248,7 +252,7 @@ def plan_release(
         method, settled, spend, whose, relation, sigma,
         _rows_sigma(sigma, settled) if counted and sigma else None,
         events, promises, expected_rows, trial.spearman, trial.error, trial.band_factor, rehearsal.proxy(),
-        fingerprint(validation, judged.classes),
+        fingerprint(validation, judged.classes), judged, judged.linked(method.radius, cap, workers),
     )  # fmt: skip
 
 

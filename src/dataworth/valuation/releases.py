@@ -143,8 +143,7 @@ def release_points(
             stacklevel=2,
         )
     workers = team_size(threads)
-    judged = Judged.of(validation, method, classes, dtype, workers)
-    release = _released(train, owners, judged, plan, source, population, data_version, dtype, workers, progress)
+    release = _released(train, owners, plan, source, population, data_version, dtype, workers, progress)
     if ledger is None or charge is None:
         return release
     kept = ledger.commit(
@@ -285,7 +284,6 @@ def _link(
 def _released(
     train: Points,
     owners: NDArray[Any],
-    judged: Judged,
     plan: Plan,
     source: Source,
     population: str,
@@ -294,6 +292,7 @@ def _released(
     threads: int,
     progress: bool | None,
 ) -> Release:
+    judged = plan.judged
     linked = _link(train, owners, judged, plan, dtype, threads, progress)
     noisy_rows = None
     if isinstance(plan.mechanism, Subsampled):
@@ -352,13 +351,11 @@ def _capped(
         # Rows without a link count too: they are there.
         present = np.array([int((linked.reason != BEYOND).sum())])
         noisy_rows = int(source.add_noise(present, plan.rows_sigma).counts[0])
-    cap = plan.mechanism.links if isinstance(plan.mechanism, CappedLinks) else None
-    public = judged.linked(plan.method.radius, cap or len(judged), threads)
     expected = plan.expected_rows if noisy_rows is None else noisy_rows
     rows = float(max(expected or 1, 1))
-    prediction = explain(public, noisy, float(plan.sigma), rows)
+    prediction = explain(plan.links, noisy, float(plan.sigma), rows)
     sums.add(sums.bits, shrunk(noisy, plan.sigma, prediction, classes, semivalue))
-    sums.add_proxy(public.counts(prior_weights(public, rows)), classes, semivalue)
+    sums.add_proxy(plan.links.counts(prior_weights(plan.links, rows)), classes, semivalue)
     return noisy, noisy_rows, sums
 
 
