@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import hashlib
 import json
 import os
@@ -26,6 +27,10 @@ from dataworth.records.privacy import Budget, Guarantee, Owner, Row, Unit
 __all__ = ["Answer", "Release"]
 
 FORMAT = "dataworth.release/1"
+
+_MANIFEST, _COUNTS = "manifest.json", "counts.csv"
+_DIGEST = 32  # bytes of SHA-256 in front of the others
+_UNREADABLE = (AttributeError, KeyError, TypeError, ValueError)  # what comes of bytes that mean something else
 
 NOT_COVERED = (
     "The guarantee is joint: it covers what everyone else sees of an owner's data. An owner's values depend on "
@@ -171,10 +176,22 @@ class Release:
         Args:
             owner: The owner's name, as in the data; without owners, the row's id.
         """
-        owners = self.rows["owners"]
-        text = owners.dtype.kind == "U"
-        known = isinstance(owner, str) == text and not isinstance(owner, bool)
-        mine = np.flatnonzero(owners == owner) if known else np.zeros(0, dtype=np.int64)
+        owners = self._known_rows()["owners"]
+        known = isinstance(owner, str) == (owners.dtype.kind == "U") and not isinstance(owner, bool)
+        if isinstance(owner, str) and owner.endswith("\0"):  # which NumPy would not tell from the name without it
+            known = False
+        return self._answer(np.flatnonzero(owners == owner) if known else np.zeros(0, dtype=np.int64))
+
+    def _known_rows(self) -> Mapping[str, NDArray[Any]]:
+        if not self.rows:
+            raise MethodError(
+                "this release was read from the files that anybody may see, which hold nobody's values; the ledger "
+                "has them: `dataworth deliver` writes them again for nothing"
+            )
+        return self.rows
+
+    def _answer(self, mine: NDArray[np.intp]) -> Answer:
+        """What is told about some rows, which must be one owner's."""
         column = {name: cells[mine] for name, cells in self.rows.items()}
         return Answer(
             column["ids"],
@@ -226,7 +243,7 @@ class Release:
         """
         if not self.stamp:
             self._refuse("handing out all values at once")
-        return np.asarray(self.rows["values"])
+        return np.asarray(self._known_rows()["values"])
 
     # -- what is refused, with the reason ----------------------------------------------------------
 
@@ -291,20 +308,49 @@ class Release:
             InputError: It exists already, or its parent does not.
         """
         target = Path(folder)
+        owners = self._known_rows()["owners"]
+        order = np.argsort(owners, kind="stable")
+        names, starts = np.unique(owners[order], return_index=True)
         with _whole_folder(target) as temporary:
             (temporary / "owners").mkdir(mode=0o700)
             lines = ["owner,file"]
-            for owner in np.unique(self.rows["owners"]).tolist():
+            for owner, mine in zip(names.tolist(), np.split(order, starts[1:]), strict=True):
                 name = f"{secrets.token_hex(16)}.json"
-                _write(temporary / "owners" / name, self.for_owner(owner).to_json())
+                _write(temporary / "owners" / name, self._answer(mine).to_json())
                 lines.append(f"{_csv(owner)},{name}")
             _write(temporary / "deliver.csv", "\n".join(lines) + "\n")
-            _write(temporary / "manifest.json", json.dumps(self.manifest(), indent=1) + "\n")
-            _write(temporary / "counts.csv", self.counts().to_csv())
+            _write(temporary / _MANIFEST, json.dumps(self.manifest(), indent=1) + "\n")
+            _write(temporary / _COUNTS, self.counts().to_csv())
         return target
 
+    @classmethod
+    def from_folder(cls, folder: str | os.PathLike[str]) -> Release:
+        """What anybody may see of a release that :meth:`save` wrote: no owner's values are read.
+
+        Args:
+            folder: The folder it was written to.
+
+        Raises:
+            DataError: The manifest or the counts are not there, are damaged, or do not belong together.
+        """
+        where = Path(folder)
+        try:
+            about = json.loads((where / _MANIFEST).read_text(encoding="utf-8"))
+            lines = csv.DictReader((where / _COUNTS).read_text(encoding="utf-8").splitlines())
+            noisy = [[int(line["same label"]), int(line["another label"])] for line in lines]
+            release = cls._from_manifest(about, noisy, {})
+        except DataError:
+            raise
+        except OSError as error:
+            raise DataError(f"{str(where)!r} holds no release: {error.strerror}") from error
+        except _UNREADABLE as error:
+            raise DataError(f"{str(where)!r} holds no release ({type(error).__name__})") from error
+        if release.manifest()["noisy_counts_sha256"] != about.get("noisy_counts_sha256"):
+            raise DataError(f"the counts in {str(where)!r} are not those of its manifest")
+        return release
+
     def to_bytes(self) -> bytes:
-        """Everything, owners' values included, as bytes of an Arrow file: for the ledger, which is confidential."""
+        """Everything, owners' values included, as bytes: for the ledger, which is confidential."""
         import pyarrow as pa
 
         about = {**self.manifest(), "noisy": self.noisy.tolist()}
@@ -313,40 +359,50 @@ class Release:
         sink = pa.BufferOutputStream()
         with pa.ipc.new_file(sink, table.schema) as writer:
             writer.write_table(table)
-        return bytes(sink.getvalue().to_pybytes())
+        body = bytes(sink.getvalue().to_pybytes())
+        return hashlib.sha256(body).digest() + body
 
     @classmethod
     def from_bytes(cls, data: bytes) -> Release:
         """Read what :meth:`to_bytes` made.
 
         Raises:
-            DataError: The bytes are no release of this format.
+            DataError: The bytes are damaged, or no release of this format.
         """
         import pyarrow as pa
 
+        digest, body = data[:_DIGEST], data[_DIGEST:]
+        if hashlib.sha256(body).digest() != digest:
+            raise DataError("these bytes are no release, or a damaged one")
         try:
-            table = pa.ipc.open_file(pa.BufferReader(data)).read_all()
+            table = pa.ipc.open_file(pa.BufferReader(body)).read_all()
             about = json.loads((table.schema.metadata or {})[b"dataworth"])
-            if about["format"] != FORMAT:
-                raise DataError(f"the release has format {about['format']!r}; this dataworth reads {FORMAT!r}")
-            return cls(
-                population=about["population"],
-                method=about["method"],
-                mechanism=about["mechanism"],
-                guarantees=tuple(_guarantee_from_json(promise) for promise in about["guarantees"]),
-                noisy=np.array(about["noisy"], dtype=np.int64).reshape(-1, 2),
-                sigma=Fraction(about["sigma"]),
-                noisy_rows=about["noisy_rows"],
-                rows_sigma=None if about["rows_sigma"] is None else Fraction(about["rows_sigma"]),
-                public=about["public"],
-                made=about["made"],
-                number=about["number"],
-                rows={name: _column(table[name]) for name in table.column_names},
+            return cls._from_manifest(
+                about, about["noisy"], {name: _column(table[name]) for name in table.column_names}
             )
         except DataError:
             raise
-        except (pa.ArrowInvalid, AttributeError, KeyError, TypeError, ValueError) as error:
+        except _UNREADABLE as error:  # Arrow's own are among them
             raise DataError(f"these bytes are no release ({type(error).__name__})") from error
+
+    @classmethod
+    def _from_manifest(cls, about: Mapping[str, Any], noisy: Any, rows: Mapping[str, NDArray[Any]]) -> Release:
+        if about["format"] != FORMAT:
+            raise DataError(f"the release has format {about['format']!r}; this dataworth reads {FORMAT!r}")
+        return cls(
+            population=about["population"],
+            method=about["method"],
+            mechanism=about["mechanism"],
+            guarantees=tuple(_guarantee_from_json(promise) for promise in about["guarantees"]),
+            noisy=np.array(noisy, dtype=np.int64).reshape(-1, 2),
+            sigma=Fraction(about["sigma"]),
+            noisy_rows=about["noisy_rows"],
+            rows_sigma=None if about["rows_sigma"] is None else Fraction(about["rows_sigma"]),
+            public=about["public"],
+            made=about["made"],
+            number=about["number"],
+            rows=rows,
+        )
 
     def numbered(self, number: int) -> Release:
         """The same release with its number in the ledger."""
