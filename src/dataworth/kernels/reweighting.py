@@ -11,11 +11,13 @@ privacy (post-processing).
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import minimize
+from scipy.optimize import Bounds, minimize
 from scipy.sparse import csr_array
+from threadpoolctl import threadpool_limits
 
 from dataworth.kernels.neighbors import LinkBits, Rows
 
@@ -70,6 +72,14 @@ class PublicLinks:
         """How many rows that might be there."""
         return int(self.same.shape[0])
 
+    @cached_property
+    def _same_by_point(self) -> csr_array:
+        return self.same.T.tocsr()
+
+    @cached_property
+    def _other_by_point(self) -> csr_array:
+        return self.other.T.tocsr()
+
     @property
     def _hit(self) -> float:
         """The chance that a label drawn from the other classes is a given one of them."""
@@ -84,7 +94,7 @@ class PublicLinks:
         Returns:
             ``(n, 2)``: of the same label, of another.
         """
-        alike, unlike = self.same.T @ weights.T, self.other.T @ weights.T  # columns: own label, another
+        alike, unlike = self._same_by_point @ weights.T, self._other_by_point @ weights.T  # columns: own label, another
         same = alike[:, 0] + self._hit * unlike[:, 1]
         other = unlike[:, 0] + alike[:, 1] + (1.0 - self._hit) * unlike[:, 1]
         return np.stack([same, other], axis=1)
@@ -129,6 +139,7 @@ def explain(links: PublicLinks, noisy: NDArray[np.int64], sigma: float, rows: fl
     Example:
         >>> import numpy as np
         >>> from scipy.sparse import csr_array
+    from threadpoolctl import threadpool_limits
         >>> links = PublicLinks(csr_array(np.eye(2)), csr_array(np.zeros((2, 2))), n_classes=2)
         >>> explain(links, np.array([[90, 10], [20, 3]]), sigma=1.0, rows=100.0).mean.round()
         array([[88.,  8.],
@@ -147,14 +158,15 @@ def explain(links: PublicLinks, noisy: NDArray[np.int64], sigma: float, rows: fl
         height = 0.5 * float((residual * scaled).sum()) + 0.5 * float((exponent**2).sum()) / LOG_VARIANCE
         return height, slope.ravel()
 
-    found = minimize(
-        loss,
-        np.zeros(prior.size),
-        jac=True,
-        method="L-BFGS-B",
-        bounds=[(-_REACH, _REACH)] * prior.size,
-        options={"maxiter": _STEPS, "ftol": _GAIN},
-    )
+    with threadpool_limits(1, "blas"):  # vectors this short are only slowed down by more threads
+        found = minimize(
+            loss,
+            np.zeros(prior.size),
+            jac=True,
+            method="L-BFGS-B",
+            bounds=Bounds(-_REACH, _REACH),
+            options={"maxiter": _STEPS, "ftol": _GAIN},
+        )
     mean = links.counts(prior * np.exp(found.x.reshape(prior.shape)))
     excess = (noisy - mean) ** 2 - sigma**2
     size = float((mean**2).sum())
