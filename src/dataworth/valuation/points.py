@@ -18,6 +18,7 @@ from dataworth.kernels.team import add_in_order, team_size
 from dataworth.kernels.threshold import add_links, neighbour_value, point_weights
 from dataworth.kernels.weighted import quantise_weights, weighted_values
 from dataworth.records import Points, Values
+from dataworth.records.points import missing_features
 from dataworth.valuation.methods import (
     KNNRegressionShapley,
     KNNShapley,
@@ -232,6 +233,8 @@ def _regression(
     train: Points, validation: Points, method: KNNRegressionShapley, threads: int, progress: bool | None
 ) -> NDArray[np.float64]:
     for name, points in (("train", train), ("validation", validation)):
+        if points.missing:
+            raise missing_features(points.missing, len(points))
         if points.y.dtype.kind not in "fiu":
             raise MethodError(f"KNNRegressionShapley needs numeric targets, but {name} labels are {points.y.dtype}")
     y, targets = train.y.astype(np.float64), validation.y.astype(np.float64)
