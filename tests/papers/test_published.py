@@ -74,5 +74,5 @@ def test_every_data_set_has_private_numbers_at_every_epsilon(
 def test_private_numbers_are_never_far_above_the_others() -> None:
     for name, rows in published.PRIVATE_MISLABEL.items():
         assert rows["1"].tknn[0] < published.MISLABEL[name].tknn + 0.01
-    # Table 8 prints more for CPU with noise than Table 10 without: the two are not the same preparation.
+    # Noisy rows of CPU stand out more in values from counts of a sample than in exact values.
     assert published.PRIVATE_NOISY["cpu"]["1"].tknn[0] > published.NOISY["cpu"].tknn + 0.08
