@@ -7,6 +7,7 @@ import os
 import signal
 import sqlite3
 import stat
+import time
 from collections.abc import Callable
 from fractions import Fraction
 from multiprocessing.connection import Connection
@@ -72,6 +73,15 @@ def execute(location: Any, *queries: str) -> list[Any]:
 def libpq(location: str) -> str:
     """The URL as PostgreSQL's own client takes it."""
     return make_url(location).set(drivername="postgresql").render_as_string(hide_password=False)
+
+
+def settle(location: Any) -> None:
+    """Wait until the server has noticed who is gone: it ends what they had begun, one way or the other."""
+    others = "SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'client backend' AND pid <> pg_backend_pid()"
+    deadline = time.monotonic() + 30
+    while "://" in str(location) and execute(location, others) != [(0,)]:
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
 
 
 def modes(folder: Path) -> dict[str, int]:

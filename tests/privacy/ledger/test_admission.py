@@ -14,10 +14,11 @@ from hypothesis import strategies as st
 from dataworth.errors import MethodError
 from dataworth.privacy.accounting import CappedCounts, Event, RowCount, SubsampledCounts, epsilon_of_rho, zcdp
 from dataworth.privacy.ledger import Charge
-from dataworth.privacy.ledger.admission import MOST, Steps, cap_of, check_account, cost_of, fits, remaining
+from dataworth.privacy.ledger.admission import Steps, cap_of, check_account, cost_of, fits, remaining
 from dataworth.records.privacy import Budget, Owner, Relation, Row, Unit
 
 ROW = Row()
+MOST = 2**62  # twice it still fits a 64-bit integer
 GAUSSIAN = (CappedCounts(Fraction(40), links=25), RowCount(Fraction(100)))
 POISSON = (SubsampledCounts(Fraction(20), Fraction(1, 100), points=10),)
 

@@ -21,6 +21,7 @@ from tests.privacy.ledger.helpers import (
     create_and_die,
     execute,
     run_child,
+    settle,
     spent,
     summed,
 )
@@ -135,6 +136,7 @@ def killed_at_any_moment(location: str, moments: int) -> None:
                 told.append(mine.recv())
             except EOFError:
                 break
+        settle(location)
         ledger = consistent(location)
         for number in told:
             assert ledger.stored(number).number == number

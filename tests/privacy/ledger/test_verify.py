@@ -231,9 +231,11 @@ def test_an_old_copy_put_back_is_found_by_a_noted_head(file: str) -> None:
         "UPDATE dataworth_ledger SET releases = 2",
         "UPDATE dataworth_ledger SET releases = 4",
         "UPDATE dataworth_releases SET hash = 'x' WHERE number = 3",
+        "UPDATE dataworth_ledger SET loss_cap = loss_cap * 10",
+        "UPDATE dataworth_ledger SET population = 'others'",
     ],
 )
-def test_nothing_is_added_to_a_ledger_that_does_not_end_where_it_says(filled: str, change: str) -> None:
+def test_nothing_is_added_to_a_ledger_that_is_not_what_it_says(filled: str, change: str) -> None:
     execute(filled, change)
     with pytest.raises(LedgerError, match="damaged"):
         commit(Ledger.open(filled))

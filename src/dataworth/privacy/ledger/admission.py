@@ -21,9 +21,8 @@ from dataworth.privacy.accounting import LEAST_DELTA, Event, epsilon_of_rho, sat
 from dataworth.privacy.ledger.charges import Charge, Composition, Remaining
 from dataworth.records.privacy import Budget, Relation, Unit
 
-__all__ = ["MOST", "Steps", "cap_of", "check_account", "cost_of", "fits", "remaining"]
+__all__ = ["Steps", "cap_of", "check_account", "cost_of", "fits", "remaining"]
 
-MOST = 2**62  # twice it still fits a 64-bit integer, so that a sum of spent and charge cannot overflow
 _EPSILON_STEPS = 10**9
 _RHO_STEPS = 2**40
 _HOPELESS_RHO = 1000  # a mean loss of ten times the largest epsilon; tabulating it would fill the memory

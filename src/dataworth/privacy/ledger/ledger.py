@@ -296,7 +296,7 @@ class Ledger:
                 if not fits(cost, self._cap) or not statements.spend(connection, cost):
                     raise self._exceeded(charge, _left_of(genesis))
                 steps.at("spent")
-                number = self._next_number(genesis, statements.last_hash(connection))
+                number = self._next_number(genesis, statements.chain_ends(connection))
                 row = self._row(number, charge, cost, request_key, digest, genesis["head"])
                 statements.insert_release(connection, row, noisy=noisy, payload=payload)
         if kept is not None:
@@ -385,12 +385,12 @@ class Ledger:
             f"{remaining(left, self.composition)} left of {self.budget}; nothing was spent"
         )
 
-    def _next_number(self, genesis: Mapping[str, Any], last: tuple[int, str] | None) -> int:
-        """One more than the last, which must be the one that the ledger says it is."""
-        expected = (0, hash_genesis(genesis)) if last is None else last
-        if (genesis["releases"], genesis["head"]) != expected:
+    def _next_number(self, genesis: Mapping[str, Any], ends: tuple[str, int, str] | None) -> int:
+        """One more than the last, if the chain begins and ends where the ledger's one row says."""
+        start = hash_genesis(genesis)
+        if (start, genesis["releases"], genesis["head"]) != (ends or (start, 0, start)):
             raise LedgerError(
-                f"the ledger {self._store.name} is damaged: its rows do not end where it says; nothing was spent"
+                f"the ledger {self._store.name} is damaged: its rows are not those it speaks of; nothing was spent"
             )
         return int(genesis["releases"]) + 1
 

@@ -18,12 +18,12 @@ from dataworth.privacy.ledger.charges import Stored
 from dataworth.privacy.ledger.schema import LEDGER, METADATA, NOISY, OUTBOX, RELEASES, VERSION
 
 __all__ = [
+    "chain_ends",
     "count_rows",
     "find_key",
     "find_number",
     "insert_genesis",
     "insert_release",
-    "last_hash",
     "read_everything",
     "read_genesis",
     "read_releases",
@@ -64,12 +64,13 @@ def spend(connection: Connection, cost: Steps) -> bool:
     return spent.rowcount == 1
 
 
-def last_hash(connection: Connection) -> tuple[int, str] | None:
-    """Number and hash of the last release, or None."""
+def chain_ends(connection: Connection) -> tuple[str, int, str] | None:
+    """What the first release follows, and number and hash of the last; None without releases."""
+    first = select(RELEASES.c.previous).order_by(RELEASES.c.number).limit(1).scalar_subquery()
     row = connection.execute(
-        select(RELEASES.c.number, RELEASES.c.hash).order_by(RELEASES.c.number.desc()).limit(1)
+        select(first.label("start"), RELEASES.c.number, RELEASES.c.hash).order_by(RELEASES.c.number.desc()).limit(1)
     ).one_or_none()
-    return None if row is None else (row.number, row.hash)
+    return None if row is None else (row.start, row.number, row.hash)
 
 
 def insert_release(connection: Connection, row: Mapping[str, Any], *, noisy: NDArray[np.int64], payload: bytes) -> None:
