@@ -113,6 +113,37 @@ def test_a_lattice_finer_than_float32_keeps_its_order(seed: int, metric: Metric,
         assert (links_of(x, v, radius, most, metric, dtype) == expected).all()
 
 
+@given(
+    places=st.lists(st.integers(-12, 12), min_size=2, max_size=60),
+    row_slack=st.sampled_from([0.0, 0.1, 1.0, 30.0]),
+    unequal=st.booleans(),
+    seed=st.integers(0, 10**6),
+)
+@settings(max_examples=300)
+def test_any_screening_within_its_bound_keeps_the_same_links(
+    places: list[int], row_slack: float, unequal: bool, seed: int
+) -> None:
+    """Products made as wrong as the bound allows, the same way for all points or each in its own."""
+    rng = np.random.default_rng(seed)
+    v = np.array(places, dtype=np.float64)[:, None] / 4
+    m = len(v)
+    most = int(rng.integers(1, m))
+    row = np.array([rng.integers(-12, 13) / 4])
+    half = 0.5 * v[:, 0] ** 2
+    point_slack = rng.choice([0.0, 0.05, 0.5, 5.0], size=m) if unequal else np.full(m, 0.05)
+    wrong = rng.choice([rng.uniform(-1, 1, m), np.sign(rng.uniform(-1, 1, m)), np.ones(m)])
+    g = v[:, 0] * row[0] + 0.999 * wrong * (row_slack + point_slack)
+    inside = rng.uniform(size=m) < 0.8
+    inside[: most + 1] = True
+    mark, doubt, place = inside.astype(np.uint8), np.zeros(m, np.uint8), np.empty(m, np.int64)
+    capped._keep_nearest(
+        g, most, half + point_slack, half - point_slack, row_slack, point_slack, row, 1.0, v, np.ones(m), False,
+        mark, doubt, place, np.empty(m),
+    )  # fmt: skip
+    order = np.lexsort((np.arange(m), np.abs(v[:, 0] - row[0])))
+    assert np.flatnonzero(mark).tolist() == sorted(order[inside[order]][:most].tolist())
+
+
 def hard_cases() -> dict[str, tuple[NDArray[Any], NDArray[Any], Metric, float]]:
     rng = np.random.default_rng(3)
     axes = np.vstack([np.eye(9), -np.eye(9)])
@@ -128,8 +159,8 @@ def hard_cases() -> dict[str, tuple[NDArray[Any], NDArray[Any], Metric, float]]:
         "far from the origin": (3e5 + rng.uniform(size=(40, 2)), 3e5 + rng.uniform(size=(35, 2)), "euclidean", 1.0),
         "off the centre": (3e5 + rng.uniform(size=(40, 2)), rng.normal(size=(35, 2)), "euclidean", 1e6),
         "far rows, points by the cluster": (
-            3e5 * rng.normal(size=(40, 2)),
-            np.repeat([[1.0, 0.0], [-1.0, 0.0], [0.0, 1.0], [0.0, -1.0]], 9, axis=0) + 1e-7 * rng.normal(size=(36, 2)),
+            1e4 * rng.normal(size=(60, 64)),
+            np.repeat(np.vstack([np.eye(2, 64), -np.eye(2, 64)]), 12, axis=0) + 1e-8 * rng.normal(size=(48, 64)),
             "euclidean",
             1e7,
         ),
