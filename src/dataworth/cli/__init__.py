@@ -1,7 +1,7 @@
 """The command line: parse, call one function, print or write. No arithmetic lives here.
 
-Exit codes: 0 done; 2 asked wrongly (one line on stderr says what would be right); 130 stopped by Ctrl-C;
-1 anything else, which is our fault or the machine's.
+Exit codes: 0 done; 2 asked wrongly (one line on stderr says what would be right); 3 the budget would be exceeded
+(nothing computed, nothing spent); 130 stopped by Ctrl-C; 1 anything else, which is our fault or the machine's.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from typing import NoReturn, TextIO
 
 from dataworth.cli.app import app, debugging
-from dataworth.errors import DataworthWarning, InputError
+from dataworth.errors import BudgetExceeded, DataworthWarning, InputError
 
 __all__ = ["main"]
 
@@ -33,6 +33,8 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
             sys.exit(130)
         except InputError as error:
             _fail(str(error), 2)
+        except BudgetExceeded as error:
+            _fail(str(error), 3)
         except OSError as error:
             # A full disk or a folder that vanished is nobody's wrong question, but no bug of ours either.
             _fail(f"the system refused: {error}", 1)

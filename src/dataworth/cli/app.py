@@ -11,7 +11,10 @@ from typing import Annotated
 import typer
 
 import dataworth
+from dataworth.cli.budget import budget
+from dataworth.cli.deliver import deliver
 from dataworth.cli.demo import demo
+from dataworth.cli.plan import plan
 from dataworth.cli.points import points
 from dataworth.cli.report import report
 from dataworth.cli.reproduce import reproduce
@@ -53,5 +56,10 @@ app.command(
     epilog="Example: dataworth points train.parquet --validation val.parquet --label y --method threshold "
     "--out values.parquet --report report.html"
 )(points)
+app.command(
+    epilog="Example: dataworth plan val.parquet --label y --radius 0.5 --epsilon 1 --delta 5e-7 --ledger ledger.db"
+)(plan)
+app.add_typer(budget, name="budget")
+app.command(epilog="Example: dataworth deliver ledger.db 3 --out release/")(deliver)
 app.command(epilog="Example: dataworth report values.parquet --out report.html --title 'Sensor readings'")(report)
 app.command(epilog="Example: dataworth reproduce tknn-table3 --data data/ --out reproduced/")(reproduce)

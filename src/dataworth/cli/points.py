@@ -10,6 +10,7 @@ import typer
 
 from dataworth.cli.methods import Method, choose, parse_semivalue, refuse_unused
 from dataworth.cli.output import check_file, check_report, say, show, show_json
+from dataworth.cli.private import MechanismName, Request
 from dataworth.cli.reading import Embed, parse_classes, read_pair, split_names
 from dataworth.errors import InputError, MethodError
 
@@ -61,6 +62,10 @@ def _data(*names: str, help: str, metavar: str | None = None) -> Any:
 
 def _method(*names: str, help: str, metavar: str | None = None, min: int | None = None) -> Any:
     return typer.Option(*names, help=help, metavar=metavar, min=min, rich_help_panel="Method")
+
+
+def _private(*names: str, help: str, metavar: str | None = None) -> Any:
+    return typer.Option(*names, help=help, metavar=metavar, rich_help_panel="Private release")
 
 
 def _output(*names: str, help: str, metavar: str | None = None) -> Any:
@@ -142,9 +147,51 @@ def points(
     threads: Annotated[
         int | None, _method("--threads", metavar="N", help="Threads to use. Default: all.", min=1)
     ] = None,
-    out: Annotated[Path | None, _output("--out", metavar="FILE", help="Write the values here (.parquet).")] = None,
+    epsilon: Annotated[
+        str | None,
+        _private("--epsilon", metavar="E", help="Spend this on a private release instead of giving exact values."),
+    ] = None,
+    delta: Annotated[
+        str | None, _private("--delta", metavar="D", help="The delta to spend; well below one over the number of rows.")
+    ] = None,
+    ledger: Annotated[
+        str | None,
+        _private("--ledger", metavar="LEDGER", help="What it is charged to; made once by dataworth budget create."),
+    ] = None,
+    mechanism: Annotated[
+        MechanismName | None,
+        _private("--mechanism", metavar="NAME", help="capped (default: all rows, links capped) or subsampled."),
+    ] = None,
+    links: Annotated[
+        int | None,
+        _private("--links", metavar="N", help="Links a row may have; default: chosen on the validation rows (capped)."),
+    ] = None,
+    probability: Annotated[
+        str | None,
+        _private("--probability", metavar="P", help="Of a row being counted at a point; default 0.01 (subsampled)."),
+    ] = None,
+    expected_rows: Annotated[
+        int | None,
+        _private("--expected-rows", metavar="N", help="The number of rows, if it is public; else a noisy one is used."),
+    ] = None,
+    request_key: Annotated[
+        str | None,
+        _private("--request-key", metavar="KEY", help="Asked again under the same key, the same answer for nothing."),
+    ] = None,
+    data_version: Annotated[
+        str | None, _private("--data-version", metavar="NAME", help="What you call this state of the data.")
+    ] = None,
+    out: Annotated[
+        Path | None,
+        _output("--out", metavar="FILE", help="Write the values here (.parquet); for a private release, a new folder."),
+    ] = None,
     report: Annotated[
-        Path | None, _output("--report", metavar="FILE", help="Write a page that shows and explains them (.html).")
+        Path | None,
+        _output(
+            "--report",
+            metavar="FILE",
+            help="Write a page that shows and explains them (.html); of a private release, the operator's page.",
+        ),
     ] = None,
     removal_model: Annotated[
         RemovalModel | None,
@@ -159,13 +206,25 @@ def points(
     ] = False,
     as_json: Annotated[bool, _output("--json", help="Print one JSON object instead of text.")] = False,
 ) -> None:
-    """Value each row of a training set by what it does for a validation set."""
-    check_file(out, "--out", ".parquet", ".pq")
-    check_report(report, "--report")
-    if report is None and (show_rows or removal_model is not None):
-        option = "--show-rows" if show_rows else "--removal-model"
-        raise InputError(f"{option} is about the report; give --report too, or leave it out")
-    removal_model = _removal_model(method, removal_model)
+    """Value each row of a training set by what it does for a validation set.
+
+    With --epsilon, release the values under joint differential privacy: one file for each owner, for that owner
+    alone.
+    """
+    request = Request(
+        epsilon, delta, ledger, mechanism, links, probability, expected_rows, request_key, data_version
+    )  # fmt: skip
+    if epsilon is None:
+        request.refuse_without_epsilon()
+        check_file(out, "--out", ".parquet", ".pq")
+        check_report(report, "--report")
+        if report is None and (show_rows or removal_model is not None):
+            option = "--show-rows" if show_rows else "--removal-model"
+            raise InputError(f"{option} is about the report; give --report too, or leave it out")
+        removal_model = _removal_model(method, removal_model)
+    else:
+        exact = {"--bad": bad is not None, "--show-rows": show_rows, "--removal-model": removal_model is not None}
+        request.check(method, out, report, exact)
     refuse_unused(method, {"classes": classes, "dtype": dtype})
     choice = choose(
         method,
@@ -183,19 +242,24 @@ def points(
     import dataworth as dw
 
     pair = read_pair(
-        train, validation, label=label, id=id_, owner=owner, features=split_names(features), bad=bad, embed=embed
+        train,
+        validation,
+        label=label,
+        id=id_,
+        owner=owner,
+        features=split_names(features),
+        bad=bad,
+        embed=embed,
+        allow_missing=epsilon is not None,
     )
     known_classes = None if classes is None else parse_classes(classes, pair.validation.y)
     suggested = dw.suggest_radius(pair.validation, metric=choice.metric) if choice.radius_is_open else None
     record = choice.build(suggested)
-    values = dw.value_points(
-        pair.train,
-        pair.validation,
-        method=record,
-        classes=known_classes,
-        dtype=(dtype or Dtype.FLOAT32).value,
-        threads=threads,
-    )
+    options: Any = {"classes": known_classes, "dtype": (dtype or Dtype.FLOAT32).value, "threads": threads}
+    if epsilon is not None:
+        request.run(pair, record, suggested, out, report, as_json=as_json, **options)
+        return
+    values = dw.value_points(pair.train, pair.validation, method=record, **options)
     if out is not None:
         values.save(out)  # at once: whatever fails later, hours of work are kept
     if report is not None or pair.bad is not None:

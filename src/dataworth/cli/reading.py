@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from dataworth.data.tables import OpenTable
     from dataworth.records import Points
 
-__all__ = ["Embed", "Pair", "parse_classes", "read_pair", "split_names"]
+__all__ = ["Embed", "Pair", "parse_classes", "read_judges", "read_pair", "split_names"]
 
 
 class Embed(StrEnum):
@@ -52,11 +52,13 @@ def read_pair(
     features: Sequence[str] | None,
     bad: str | None,
     embed: Embed | None,
+    allow_missing: bool = False,
 ) -> Pair:
     """Read the rows to value and the rows that judge.
 
     The ``id`` and ``owner`` columns may be missing from the validation rows; the ``bad`` column too. Where
-    they are there, they are no features.
+    they are there, they are no features. With ``allow_missing`` features may be missing from the rows to value,
+    never from those that judge.
 
     Raises:
         DataError: A source or column that cannot be used.
@@ -75,16 +77,37 @@ def read_pair(
             raise InputError(
                 f"--bad names {bad!r}, which --features names too; what marks bad rows cannot be a feature"
             )
-    points = dw.read_points(train, id=id, owner=owner, features=features, **parts)
+    points = dw.read_points(train, id=id, owner=owner, features=features, allow_missing=allow_missing, **parts)
+    judges = read_judges(validation, label=label, id=id, owner=owner, features=features, embed=embed)
+    return Pair(points, judges, mask)
+
+
+def read_judges(
+    validation: Path,
+    *,
+    label: str | None,
+    id: str | None,
+    owner: str | None,
+    features: Sequence[str] | None,
+    embed: Embed | None,
+) -> Points:
+    """Read the rows that judge; their ``id`` and ``owner`` columns may be missing.
+
+    Raises:
+        DataError: A source or column that cannot be used.
+        InputError: Options that do not go together.
+    """
+    import dataworth as dw
+
     there = _columns(validation)
-    judges = dw.read_points(
+    return dw.read_points(
         validation,
+        label=label,
         id=id if id in there else None,
         owner=owner if owner in there else None,
         features=features,
-        **parts,
+        embed=embed and embed.value,
     )
-    return Pair(points, judges, mask)
 
 
 def split_names(given: Sequence[str] | None) -> list[str] | None:

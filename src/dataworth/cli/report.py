@@ -12,13 +12,24 @@ from dataworth.cli.output import check_report, show
 
 def report(
     *,
-    files: Annotated[list[Path], typer.Argument(metavar="FILE...", help="Values saved by an earlier command.")],
+    files: Annotated[
+        list[Path],
+        typer.Argument(metavar="FILE...", help="Values, or folders of private releases, saved by an earlier command."),
+    ],
     out: Annotated[Path, typer.Option(help="The page to write, ending in .html.")],
     title: Annotated[str | None, typer.Option(help="What stands at the top of the page.")] = None,
+    bench: Annotated[
+        bool,
+        typer.Option(
+            "--bench",
+            help="All of the data is public: let exact values stand beside private releases; stamped NOT PRIVATE.",
+        ),
+    ] = False,
 ) -> None:
-    """Draw saved values as one HTML page that opens from disk, with no network."""
+    """Draw saved values or releases as one HTML page that opens from disk, with no network."""
     check_report(out, "--out")
     import dataworth as dw
 
-    page = dw.write_report([dw.Values.load(file) for file in files], out, title=title)
+    results = [dw.Release.from_folder(file) if file.is_dir() else dw.Values.load(file) for file in files]
+    page = dw.write_report(results, out, title=title, bench=bench)
     show([f"report written to {page}"])

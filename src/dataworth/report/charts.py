@@ -16,7 +16,7 @@ from dataworth.records import Exhibit, Table
 from dataworth.records.evidence import Cell
 from dataworth.report.text import clean
 
-__all__ = ["BARS_SHOWN", "PALETTE", "bin_values", "draw", "draw_bins", "figures_of"]
+__all__ = ["BARS_SHOWN", "PALETTE", "bin_values", "draw", "draw_bins", "draw_noisy", "figures_of"]
 
 # Each colour on a light page and on a dark one. Pictures are drawn in the light colours; the style sheet
 # swaps them on dark screens by matching the very codes, so a picture taken out of the page still works.
@@ -38,6 +38,7 @@ _WIDTH = 400
 _SERIES = [PALETTE[name][0] for name in ("blue", "red", "green", "purple", "ochre")]
 _DASHES = [[1, 0], [7, 3], [2, 2], [9, 3, 2, 3]]
 _POINTS_SHOWN = 3_000
+_BAND_SHOWN = 300
 
 
 def draw(exhibit: Exhibit) -> str:
@@ -72,7 +73,9 @@ def bin_values(values: NDArray[np.float64], most: int = 40) -> tuple[NDArray[np.
     return edges, counts.astype(np.int64), beyond
 
 
-def draw_bins(edges: NDArray[np.float64], counts: NDArray[np.int64], alt: str) -> str:
+def draw_bins(
+    edges: NDArray[np.float64], counts: NDArray[np.int64], alt: str, *, across: str = "value", up: str = "rows"
+) -> str:
     """A histogram of values; bars below zero have another colour."""
     alt_ = _altair()
     data = [
@@ -85,16 +88,51 @@ def draw_bins(edges: NDArray[np.float64], counts: NDArray[np.int64], alt: str) -
         .encode(
             x=alt_.X(
                 "from:Q",
-                title="value",
+                title=across,
                 bin="binned",
                 axis=alt_.Axis(grid=False, tickCount=6, **_notation(edges.tolist())),
             ),
             x2="to:Q",
-            y=alt_.Y("rows:Q", title="rows", axis=alt_.Axis(tickCount=4, format=",d", tickMinStep=1)),
+            y=alt_.Y("rows:Q", title=up, axis=alt_.Axis(tickCount=min(4, int(counts.max())), format=",d")),
             color=_by_sign(alt_, "below"),
         )
     )
     return _svg(alt_.layer(bars, _zero_line(alt_, "x")) if edges[0] < 0 < edges[-1] else bars, alt)
+
+
+def draw_noisy(series: Mapping[str, NDArray[np.int64]], reach: float, alt: str) -> str:
+    """Noisy counts as lines, each largest first, in a band that says how far noise may have moved them.
+
+    Args:
+        series: The counts of each line, by its name.
+        reach: Half the height of the band.
+        alt: What the picture shows.
+    """
+    alt_ = _altair()
+    names = list(series)
+    data: dict[str, list[dict[str, Any]]] = {}
+    for name, counts in series.items():
+        ordered = np.sort(counts)[::-1]
+        at = np.unique(np.linspace(0, ordered.size - 1, min(ordered.size, _BAND_SHOWN)).astype(int))
+        data[name] = [
+            {"x": int(i) + 1, "y": int(ordered[i]), "low": ordered[i] - reach, "high": ordered[i] + reach, "s": name}
+            for i in at
+        ]
+    every = [entry for entries in data.values() for entry in entries]
+    whole = alt_.Axis(grid=False, tickCount=max(1, min(6, every[-1]["x"] - 1)), format=",d")
+    x = alt_.X("x:Q", title="validation points, most neighbours first", axis=whole, scale=alt_.Scale(nice=False))
+    counted = alt_.Axis(tickCount=5, **(_notation([float(entry["y"]) for entry in every]) or {"format": ",d"}))
+    low = alt_.Y("low:Q", title="noisy count", axis=counted)
+    bands = [
+        alt_.Chart(alt_.Data(values=data[name]))
+        .mark_area(opacity=0.18, color=_SERIES[rank])
+        .encode(x=x, y=low, y2="high:Q")
+        for rank, name in enumerate(names)
+    ]
+    zero = alt_.Chart(alt_.Data(values=[{"zero": 0}])).mark_rule(color=PALETTE["axis"][0], strokeWidth=1)
+    lines = alt_.Chart(alt_.Data(values=every)).mark_line(strokeWidth=2)
+    drawn = lines.encode(x=x, y="y:Q", **_line_styles(alt_, names))
+    return _svg(alt_.layer(*bands, zero.encode(y="zero:Q"), drawn), alt)
 
 
 # -- kinds -----------------------------------------------------------------------------------------

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 from dataworth.errors import InputError, MissingExtra
-from dataworth.records import Evidence, Exhibit, Links, Table, Values
+from dataworth.records import Evidence, Exhibit, Links, Release, Table, Values
 from dataworth.records.files import whole_file
 from dataworth.report.charts import PALETTE
 from dataworth.report.sections import Section, is_picture, section
@@ -17,26 +17,44 @@ from dataworth.report.text import clean
 
 __all__ = ["write_report"]
 
-Result: TypeAlias = Values | Evidence
+Result: TypeAlias = Values | Release | Evidence
+
+# What may stand beside a private release: made of public inputs, noisy counts and the ledger.
+_BESIDE_RELEASES = frozenset(["ledger", "ledger-budget", "plan", "plan-curve", "noisy-counts", "private-release"])
+
+_SEEDED = (
+    "The noise of this release was seeded or left out, so it hides nothing. Use it for tests and experiments only."
+)
+_BENCH = "This page shows exact figures beside a release, because its data was declared public. No guarantee covers it."
 
 
-def write_report(results: Result | Sequence[Result], path: str | os.PathLike[str], *, title: str | None = None) -> Path:
+def write_report(
+    results: Result | Sequence[Result],
+    path: str | os.PathLike[str],
+    *,
+    title: str | None = None,
+    bench: bool = False,
+) -> Path:
     """Write one self-contained HTML page that shows results and says what they mean.
 
     The page opens from disk without a network, holds no scripts, and reads well on a phone, in print, and on
     dark screens. It shows what the records hold and nothing else: rows' content only if it was gathered with
-    ``show_rows``. The file appears whole or not at all.
+    ``show_rows``; of a private release public inputs and noisy counts, never a value. The file appears whole or
+    not at all.
 
     Args:
-        results: Values, tables, or a sequence of them, shown in the order given.
+        results: Values, private releases, tables, or a sequence of them, shown in the order given.
         path: Where to write, usually ``something.html``; an existing file is replaced.
         title: The heading of the page.
+        bench: Declares the data public, so that exact values, and figures computed from them, may stand beside a
+            private release of the same data; the page is stamped NOT PRIVATE.
 
     Returns:
         The path written.
 
     Raises:
-        InputError: There is nothing to show, or something that a report cannot show.
+        InputError: There is nothing to show, something that a report cannot show, or a private release beside
+            exact figures without ``bench``.
         MissingExtra: jinja2, altair or vl-convert is not installed.
 
     Example:
@@ -46,19 +64,48 @@ def write_report(results: Result | Sequence[Result], path: str | os.PathLike[str
         ...     dw.write_report(values, pathlib.Path(folder) / "report.html").name
         'report.html'
     """
-    given: Sequence[Any] = [results] if isinstance(results, (Values, Table, Links, Exhibit)) else list(results)
+    known = (Values, Release, Table, Links, Exhibit)
+    given: Sequence[Any] = [results] if isinstance(results, known) else list(results)
     if not given:
-        raise InputError("a report needs at least one result to show: values or a table")
-    odd = sorted({type(result).__name__ for result in given if not isinstance(result, (Values, Table, Links, Exhibit))})
+        raise InputError("a report needs at least one result to show: values, a release or a table")
+    odd = sorted({type(result).__name__ for result in given if not isinstance(result, known)})
     if odd:
-        raise InputError(f"a report shows Values and Table records, not {', '.join(odd)}")
-    page = _render([section(result) for result in given], title)
+        raise InputError(f"a report shows Values, Release and Table records, not {', '.join(odd)}")
+    mixed = _mixed(given)
+    if mixed and not bench:
+        raise InputError(
+            f"a private release and {mixed[0]} do not go on one page: exact figures undo what the release hides. "
+            "Write two pages; or, if all of the data is public, say so with bench=True (--bench) for a page that is "
+            "stamped NOT PRIVATE"
+        )
+    stamped = any(isinstance(result, Release) and result.stamp for result in given)
+    page = _render(_sections(given, mixed), title, _BENCH if bench else _SEEDED if stamped else "")
     with whole_file(path) as temporary:
         temporary.write_text(page, encoding="utf-8")
     return Path(path)
 
 
-def _render(sections: Sequence[Section], title: str | None) -> str:
+def _mixed(given: Sequence[Result]) -> list[str]:
+    """What must not stand beside the releases that are there."""
+    if not any(isinstance(result, Release) for result in given):
+        return []
+    rest = [result for result in given if not isinstance(result, Release)]
+    return [
+        "exact values" if isinstance(result, Values) else f"{result.title!r}"
+        for result in rest
+        if isinstance(result, Values | Links) or result.name not in _BESIDE_RELEASES
+    ]
+
+
+def _sections(given: Sequence[Result], mixed: Sequence[str]) -> list[Section]:
+    """One section a result; what belongs to a single release goes into its section."""
+    releases = [result for result in given if isinstance(result, Release)]
+    if len(releases) == 1 and not mixed:
+        return [section(releases[0], [result for result in given if isinstance(result, Table | Exhibit)])]
+    return [section(result) for result in given]
+
+
+def _render(sections: Sequence[Section], title: str | None, not_private: str) -> str:
     try:
         import jinja2
     except ImportError:
@@ -78,6 +125,7 @@ def _render(sections: Sequence[Section], title: str | None) -> str:
     page: str = environment.get_template("page.html").render(
         title=title or _title(sections),
         sections=sections,
+        not_private=not_private,
         palette=PALETTE,
         written=f"{now.day} {now:%B %Y, %H:%M}",
         version=dataworth.__version__,

@@ -5,13 +5,15 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from decimal import ROUND_CEILING, Decimal
 from typing import Any, TypeAlias
 
 import numpy as np
 
-from dataworth.records import Evidence, Exhibit, Links, Table, Values
+from dataworth.records import Evidence, Exhibit, Links, Release, Table, Values
 from dataworth.records.evidence import Cell
-from dataworth.report.charts import BARS_SHOWN, bin_values, draw, draw_bins, figures_of
+from dataworth.records.release import NOT_COVERED
+from dataworth.report.charts import BARS_SHOWN, bin_values, draw, draw_bins, draw_noisy, figures_of
 from dataworth.report.text import column, decimals_of, figure, share
 
 __all__ = ["Card", "Chip", "Grid", "Picture", "Row", "Section", "is_picture", "section"]
@@ -111,6 +113,10 @@ class Section:
 
     title: str
     is_values: bool
+    is_release: bool = False
+    stamp: str = ""
+    promises: Sequence[str] = ()
+    not_covered: Sequence[str] = ()
     has_owners: bool = False
     how: str = ""
     short: str = ""
@@ -123,10 +129,17 @@ class Section:
     extras: Sequence[Extra] = ()
 
 
-def section(result: Values | Evidence) -> Section:
-    """What the page shows of one result."""
+def section(result: Values | Release | Evidence, beside: Sequence[Evidence] = ()) -> Section:
+    """What the page shows of one result.
+
+    Args:
+        result: The result.
+        beside: What the ledger or a plan says of a release.
+    """
     if isinstance(result, Values):
         return _of_values(result)
+    if isinstance(result, Release):
+        return _of_release(result, beside)
     pictures, extras = _of_evidence([result])
     return Section(title=result.title, is_values=False, pictures=pictures, extras=extras)
 
@@ -154,6 +167,102 @@ def _of_values(values: Values) -> Section:
         pictures=pictures,
         extras=extras,
     )
+
+
+# -- a private release -----------------------------------------------------------------------------
+
+_NINE_IN_TEN = 1.645  # of all noise lies within so many times its scale
+
+
+def _of_release(release: Release, beside: Sequence[Evidence]) -> Section:
+    """Nothing here may look at ``release.rows``: the page is made of public inputs, noisy counts and the ledger."""
+    number = "" if release.number is None else f" {release.number}"
+    pictures, extras = _of_evidence(beside)
+    facts = [(str(name), _fact(cell)) for name, cell in release.summary().rows() if cell not in (None, "")]
+    promises, how = (release.words[: len(release.guarantees)], release.words[len(release.guarantees) :])
+    return Section(
+        title=f"{'Release' if release.stamp else 'Private release'}{number} of {release.population}",
+        is_values=False,
+        is_release=True,
+        stamp=release.stamp,
+        promises=[release.words[0]] if release.stamp else promises,
+        not_covered=[] if release.stamp else [f"{sentence}." for sentence in NOT_COVERED.rstrip(".").split(". ")],
+        how=_HOW.get(release.method.partition("(")[0], ""),
+        short="" if release.stamp else " ".join(how),
+        method=release.method,
+        facts=[*facts, ("made", release.made)],
+        cards=_release_cards(release),
+        pictures=[_noisy(release), _neighbours(release), *pictures],
+        extras=extras,
+    )
+
+
+def _release_cards(release: Release) -> list[Card]:
+    cards = []
+    for promise in () if release.stamp else release.guarantees:
+        change = "is added or removed" if promise.relation == "add_or_remove" else "is replaced"
+        # Rounded up: a page never promises more than was kept.
+        epsilon = promise.budget.epsilon.quantize(Decimal("0.001"), rounding=ROUND_CEILING).normalize()
+        cards.append(Card(f"{epsilon:f}", f"epsilon at delta = {promise.budget.delta}, when {promise.unit} {change}"))
+    cards.append(Card(figure(float(release.sigma)), "scale of the noise on every count"))
+    expected = release.public.get("expected rank correlation with exact values")
+    alone = release.public.get("the same for the validation set alone")
+    if isinstance(expected, float) and isinstance(alone, float):
+        said = "expected rank correlation of the values with exact ones"
+        cards.append(Card(figure(expected, 3), f"{said}; {figure(alone, 3)} from the validation points alone"))
+    return cards
+
+
+def _fact(cell: Cell) -> str:
+    return column([cell])[0](cell)
+
+
+def _noisy(release: Release) -> Picture:
+    """Every point's two counts, and how far noise may have moved them."""
+    n, reach = release.n_validation, _NINE_IN_TEN * float(release.sigma)
+    series = {"same label": release.noisy[:, 0], "another label": release.noisy[:, 1]}
+    ordered = {name: np.sort(counts)[::-1] for name, counts in series.items()}
+    above = {name: int((counts > reach).sum()) for name, counts in series.items()}
+    title = "Noisy counts at each validation point"
+    caption = (
+        f"Each line has its own order. The bands hold nine in ten draws of the noise, {figure(reach)} on either side; "
+        f"counts below zero are noise. Above such a band around zero: {above['same label']:,} of {n:,} counts of "
+        f"neighbours with the point's own label, {above['another label']:,} of neighbours with another."
+    )
+    alt = (
+        f"Two falling lines of {n:,} noisy counts each, of neighbours with the same label from "
+        f"{figure(float(ordered['same label'][0]))} down to {figure(float(ordered['same label'][-1]))}, of neighbours "
+        f"with another label from {figure(float(ordered['another label'][0]))} down to "
+        f"{figure(float(ordered['another label'][-1]))}, in bands of the noise."
+    )
+    table = Table(release.counts().name, title, {"place": list(range(1, n + 1)), **_columns(ordered)})
+    return Picture(title, draw_noisy(series, reach, alt), caption, _grid(table))
+
+
+def _columns(ordered: Mapping[str, np.ndarray[Any, Any]]) -> dict[str, list[Cell]]:
+    return {name: counts.tolist() for name, counts in ordered.items()}
+
+
+def _neighbours(release: Release) -> Picture:
+    """How many neighbours validation points have, with any label."""
+    together = release.noisy.astype(np.float64).sum(axis=1)
+    title = "Neighbours counted at a validation point"
+    low, middle, high = (figure(float(q)) for q in np.rint(np.quantile(together, [0.05, 0.5, 0.95])))
+    caption = (
+        f"Both noisy counts of a point added: half of the points have fewer than {middle}, nine in ten between {low} "
+        f"and {high}."
+    )
+    if release.mechanism.startswith("CappedLinks"):
+        caption += " Where there are few, values rest on what the validation points say of each other."
+    edges, counts, beyond = bin_values(together)
+    if beyond:
+        caption += f" {beyond:,} far-off {_plural(beyond, 'point is', 'points are')} counted in the outermost bars."
+    if counts.size == 1:
+        return Picture(title, "", caption, None)
+    alt = f"Histogram of the noisy number of neighbours of {together.size:,} validation points, median {middle}."
+    table = Table("bins", title, {"from": edges[:-1].tolist(), "to": edges[1:].tolist(), "points": counts.tolist()})
+    drawn = draw_bins(edges, counts, alt, across="noisy number of neighbours", up="validation points")
+    return Picture(title, drawn, caption, _grid(table))
 
 
 # -- headline and distribution ---------------------------------------------------------------------
