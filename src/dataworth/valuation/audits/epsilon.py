@@ -218,13 +218,18 @@ def audit_epsilon(
         raise MethodError(f"an audit needs CappedLinks(links) with its cap, or Subsampled, not {audited!r}")
     cases = worst_cases(audited)
     confidence = 1 - _REFUTED_BY_CHANCE / (2 * len(cases))
+    plans: dict[Unit, Plan] = {}
     outcomes = []
     with bar(len(cases) + 1, "audits", progress) as tick:
         for case in cases:
-            plan = _plan(case, spend, audited)
+            if case.unit not in plans:
+                plans[case.unit] = plan_release(
+                    case.validation, method=METHOD, spend=spend, mechanism=audited, unit=case.unit, progress=False
+                )
+            plan = plans[case.unit]
             outcomes += attack_release(release, case, plan, spend.delta, draws=draws, confidence=confidence)
             tick(1)
-        law = _noise_law(release, cases[0], _plan(cases[0], spend, audited), draws)
+        law = _noise_law(release, cases[0], plans[cases[0].unit], draws)
         tick(1)
     lines = [_line(outcome) for outcome in outcomes] + [law]
     note = (
@@ -235,12 +240,6 @@ def audit_epsilon(
     )
     return Table(
         "audit-epsilon", f"Audit of {audited!r}", {key: [line[key] for line in lines] for key in lines[0]}, note
-    )
-
-
-def _plan(case: Case, spend: Budget, mechanism: Mechanism) -> Plan:
-    return plan_release(
-        case.validation, method=METHOD, spend=spend, mechanism=mechanism, unit=case.unit, threads=1, progress=False
     )
 
 
