@@ -24,7 +24,10 @@ from dataworth.kernels.neighbors import LinkBits, Rows
 __all__ = ["Prediction", "PublicLinks", "explain", "prior_weights"]
 
 OTHER_LABEL = 0.1
-"""The share of training rows that the prior takes to carry another label than their features suggest."""
+"""The share of training rows that, before any count is seen, is taken to carry another label than expected."""
+
+_OTHER_LABEL_SPREAD = 0.03  # prior standard deviation of that share
+_OTHER_LABEL_RANGE = (0.01, 0.5)
 
 LOG_VARIANCE = 1.0
 """Prior variance of the logarithm of a weight."""
@@ -118,17 +121,29 @@ class Prediction:
     variance: NDArray[np.float64]
 
 
-def prior_weights(links: PublicLinks, rows: float) -> NDArray[np.float64]:
+def prior_weights(links: PublicLinks, rows: float, other_label: float = OTHER_LABEL) -> NDArray[np.float64]:
     """How often each row that might be there is expected among so many rows, ``(2, m)``: own label, another."""
     each = rows / links.rows
-    return np.stack([np.full(links.rows, each * (1.0 - OTHER_LABEL)), np.full(links.rows, each * OTHER_LABEL)])
+    return np.stack([np.full(links.rows, each * (1.0 - other_label)), np.full(links.rows, each * other_label)])
+
+
+def _other_label(links: PublicLinks, noisy: NDArray[np.int64], sigma: float, rows: float) -> float:
+    """The most probable share of rows with another label, if all rows that might be there weigh the same."""
+    own, other = links.counts(prior_weights(links, rows, 0.0)), links.counts(prior_weights(links, rows, 1.0))
+    expected = (1.0 - OTHER_LABEL) * own + OTHER_LABEL * other
+    precision = 1.0 / (sigma**2 + rows / links.rows * expected + 1.0)  # noise, and the validation set's own sampling
+    change = other - own
+    pull = float(((noisy - own) * change * precision).sum()) + OTHER_LABEL / _OTHER_LABEL_SPREAD**2
+    share = pull / (float((change**2 * precision).sum()) + 1.0 / _OTHER_LABEL_SPREAD**2)
+    return min(max(share, _OTHER_LABEL_RANGE[0]), _OTHER_LABEL_RANGE[1])
 
 
 def explain(links: PublicLinks, noisy: NDArray[np.int64], sigma: float, rows: float) -> Prediction:
     """The counts that the most probable weights predict, given noisy ones.
 
     Maximises ``-|counts(w) - noisy|^2 / (2 tau^2) - |log(w / prior)|^2 / 2``, with tau the noise and what no
-    weights can explain. The spread of true counts around the prediction is then estimated from the residuals.
+    weights can explain, and a prior whose share of other labels is fitted first. The spread of true counts around
+    the prediction is then estimated from the residuals.
 
     Args:
         links: Of the validation set with itself, capped as the counts are.
@@ -139,13 +154,12 @@ def explain(links: PublicLinks, noisy: NDArray[np.int64], sigma: float, rows: fl
     Example:
         >>> import numpy as np
         >>> from scipy.sparse import csr_array
-    from threadpoolctl import threadpool_limits
         >>> links = PublicLinks(csr_array(np.eye(2)), csr_array(np.zeros((2, 2))), n_classes=2)
         >>> explain(links, np.array([[90, 10], [20, 3]]), sigma=1.0, rows=100.0).mean.round()
         array([[88.,  8.],
                [25.,  4.]])
     """
-    prior = prior_weights(links, rows)
+    prior = prior_weights(links, rows, _other_label(links, noisy, sigma, rows))
     expected = links.counts(prior)
     tau2 = sigma**2 + _MISFIT * rows / links.rows * expected + 1.0
 
