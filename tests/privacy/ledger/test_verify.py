@@ -21,6 +21,10 @@ KEYS = {"dataworth_ledger": "id", "dataworth_version": "version_num"}
 
 @pytest.fixture
 def filled(location: str) -> str:
+    return fill(location)
+
+
+def fill(location: str) -> str:
     """A ledger with three releases."""
     ledger = create(location, 2, "1e-5")
     commit(ledger, WHOLE, key="monday", payload=b"one", noisy=NOISY)
@@ -64,7 +68,17 @@ def test_an_untouched_ledger_is_fine(filled: str) -> None:
 
 
 @pytest.mark.parametrize(("table", "column"), COLUMNS)
-def test_a_change_of_any_column_is_found(filled: str, table: str, column: str) -> None:
+def test_a_change_of_any_column_is_found(file: str, table: str, column: str) -> None:
+    any_change_is_found(fill(file), table, column)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("table", "column"), COLUMNS)
+def test_a_change_of_any_column_is_found_in_postgresql(schema: str, table: str, column: str) -> None:
+    any_change_is_found(fill(schema), table, column)
+
+
+def any_change_is_found(filled: str, table: str, column: str) -> None:
     key = KEYS.get(table, "number")
     tried = 0
     names = execute(filled, f"SELECT {key} FROM {table} ORDER BY 1")  # noqa: S608
