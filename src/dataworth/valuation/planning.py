@@ -85,6 +85,8 @@ class Judged:
         threads: int,
     ) -> Judged:
         """Make the validation set ready; everything that can be wrong with it is told here, as it is public."""
+        if not validation.has_classes:
+            raise MethodError("validation labels are numbers with fractions, which are no classes")
         known = class_list(validation, classes)
         codes = encode(validation.y, known)
         strange = int((codes < 0).sum())
@@ -154,6 +156,19 @@ class Plan:
     fingerprint: str
     judged: Judged = field(repr=False)
     links: PublicLinks = field(repr=False)
+
+    @property
+    def coherent(self) -> bool:
+        """Whether its events are those of its cap and noise scales: what is charged is what is released."""
+        if self.spend is None:
+            return not self.events and self.sigma == 0
+        counted = isinstance(self.mechanism, CappedLinks) and self.expected_rows is None
+        try:
+            rows_sigma = _rows_sigma(self.sigma, self.mechanism) if counted else None
+            events = _events(self.mechanism, len(self.judged), counted, self.sigma)
+        except MethodError:  # a scale that no sampler takes
+            return False
+        return (self.events, self.rows_sigma) == (events, rows_sigma)
 
     def table(self) -> Table:
         """The plan as a table."""

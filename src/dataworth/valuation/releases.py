@@ -225,6 +225,8 @@ def _check_plan(
         raise MethodError("the plan was made for another validation set or other classes; make it anew")
     if (plan.method, plan.spend, plan.unit, plan.relation) != (method, spend, unit, relation):
         raise MethodError("the plan was made for another method, spend, unit or relation; make it anew")
+    if not plan.coherent:
+        raise MethodError("the plan was changed: its events are not those of its cap and noise scales; make it anew")
     if mechanism not in (None, plan.mechanism) or expected_rows not in (None, plan.expected_rows):
         raise MethodError("a plan settles the mechanism and the expected rows; leave mechanism= and expected_rows= out")
 
