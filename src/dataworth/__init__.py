@@ -34,10 +34,12 @@ if TYPE_CHECKING:  # what type checkers and editors see; a test keeps it the sam
         suggest_radius,
         value_points,
     )
+    from dataworth.valuation.audits import audit_epsilon, audit_membership
     from dataworth.valuation.embedding import embed_images, embed_texts
     from dataworth.valuation.methods import CappedLinks, Subsampled
     from dataworth.valuation.planning import Plan, plan_release
     from dataworth.valuation.releases import release_points
+    from dataworth.valuation.updates import ThresholdIndex, UpdateCost, index_points
 
 __version__ = "0.1.0"
 
@@ -67,16 +69,21 @@ __all__ = [
     "Row",
     "Subsampled",
     "Table",
+    "ThresholdIndex",
     "ThresholdKNNShapley",
     "UnmatchedLabels",
+    "UpdateCost",
     "ValidationVote",
     "Values",
     "WeakDelta",
     "WeightedKNNShapley",
     "__version__",
+    "audit_epsilon",
+    "audit_membership",
     "embed_images",
     "embed_texts",
     "gather_evidence",
+    "index_points",
     "plan_release",
     "read_points",
     "release_points",
@@ -113,15 +120,20 @@ _HOMES = {
     "Row": "records",
     "Subsampled": "valuation.methods",
     "Table": "records",
+    "ThresholdIndex": "valuation.updates",
     "ThresholdKNNShapley": "valuation",
     "UnmatchedLabels": "errors",
+    "UpdateCost": "valuation.updates",
     "ValidationVote": "valuation",
     "Values": "records",
     "WeakDelta": "errors",
     "WeightedKNNShapley": "valuation",
+    "audit_epsilon": "valuation.audits",
+    "audit_membership": "valuation.audits",
     "embed_images": "valuation.embedding",
     "embed_texts": "valuation.embedding",
     "gather_evidence": "valuation",
+    "index_points": "valuation.updates",
     "plan_release": "valuation.planning",
     "read_points": "valuation",
     "release_points": "valuation.releases",

@@ -39,7 +39,7 @@ def table2(data: Path) -> tuple[Table, Table, Table]:
 
 
 def test_every_experiment_has_its_name_and_a_title() -> None:
-    assert list(EXPERIMENTS) == ["tknn-table2", "tknn-table8"]
+    assert list(EXPERIMENTS) == ["tknn-table2", "tknn-table8", "private-mechanisms"]
     assert all(experiment.name == name and experiment.title for name, experiment in EXPERIMENTS.items())
 
 
@@ -167,3 +167,12 @@ def test_images_have_their_own_delta_and_no_subsampled_dp_knn(tmp_path: Path, mo
     assert "30 times" not in cost.note
     assert not math.isnan(column(found, "capped")[0])
     assert "other models than the paper's" in found.note
+
+
+def test_mechanisms_are_compared_at_every_epsilon(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(private, "CHOICE_EPSILONS", ("1", "4"))
+    (table,) = EXPERIMENTS["private-mechanisms"].run(data, datasets=["2dplanes"])
+    assert isinstance(table, Table)
+    assert column(table, "epsilon") == [1.0, 4.0]
+    for capped, subsampled in zip(column(table, "capped"), column(table, "subsampled"), strict=True):
+        assert subsampled < capped <= 1

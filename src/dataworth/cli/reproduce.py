@@ -85,9 +85,9 @@ def reproduce(
 
 def _experiments() -> dict[str, Experiment]:
     """Every experiment by its name."""
-    from dataworth.papers import private, tknn
+    from dataworth.papers import attacks, private, tknn
 
-    return tknn.EXPERIMENTS | private.EXPERIMENTS
+    return tknn.EXPERIMENTS | private.EXPERIMENTS | attacks.EXPERIMENTS
 
 
 def _shown(result: Table | Exhibit) -> Table | str:
