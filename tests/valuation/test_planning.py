@@ -87,7 +87,7 @@ def test_without_noise_every_link_is_kept() -> None:
     made = plan_release(clouds(30), spend=None, **COMMON)
     assert made.mechanism == CappedLinks(30)
     assert made.sigma == 0
-    assert not (made.rows_sigma or made.events or made.guarantees)
+    assert not any((made.rows_sigma, made.events, made.guarantees))
     assert made.expected_spearman == pytest.approx(1.0)
     assert made.coherent
 
