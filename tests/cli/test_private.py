@@ -453,7 +453,7 @@ def test_saved_releases_are_drawn_but_not_beside_exact_values(
 # -- help ----------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("command", [["plan"], ["deliver"], ["budget"], ["budget", "create"], ["budget", "show"]])
+@pytest.mark.parametrize("command", [["plan"], ["deliver"], ["budget"], ["budget", "create"], ["audit"]])
 def test_help_has_an_example_and_loads_nothing_heavy(run: Run, command: list[str]) -> None:
     done = run(*command, "--help")
     assert done.code == 0

@@ -11,6 +11,7 @@ from typing import Annotated
 import typer
 
 import dataworth
+from dataworth.cli.audit import audit
 from dataworth.cli.budget import budget
 from dataworth.cli.deliver import deliver
 from dataworth.cli.demo import demo
@@ -54,12 +55,14 @@ def before(
 app.command(epilog="Example: dataworth demo --out demo")(demo)
 app.command(
     epilog="Example: dataworth points train.parquet --validation val.parquet --label y --method threshold "
-    "--out values.parquet --report report.html"
+    "--out values.parquet --report report.html\n\nPrivate: dataworth points train.parquet --validation val.parquet --label y "
+    "--owner hospital --method threshold --radius 0.5 --epsilon 1 --delta 5e-7 --ledger ledger.db --out release/"
 )(points)
 app.command(
     epilog="Example: dataworth plan val.parquet --label y --radius 0.5 --epsilon 1 --delta 5e-7 --ledger ledger.db"
 )(plan)
 app.add_typer(budget, name="budget")
+app.add_typer(audit, name="audit")
 app.command(epilog="Example: dataworth deliver ledger.db 3 --out release/")(deliver)
 app.command(epilog="Example: dataworth report values.parquet --out report.html --title 'Sensor readings'")(report)
 app.command(epilog="Example: dataworth reproduce tknn-table3 --data data/ --out reproduced/")(reproduce)
