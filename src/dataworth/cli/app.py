@@ -56,7 +56,8 @@ app.command(epilog="Example: dataworth demo --out demo")(demo)
 app.command(
     epilog="Example: dataworth points train.parquet --validation val.parquet --label y --method threshold "
     "--out values.parquet --report report.html\n\nPrivate: dataworth points train.parquet --validation val.parquet "
-    "--label y --owner hospital --method threshold --radius 0.5 --epsilon 1 --delta 5e-7 --ledger ledger.db --out release/"
+    "--label y --owner hospital --method threshold --radius 0.5 --epsilon 1 --delta 5e-7 --ledger ledger.db "
+    "--out release/"
 )(points)
 app.command(
     epilog="Example: dataworth plan val.parquet --label y --radius 0.5 --epsilon 1 --delta 5e-7 --ledger ledger.db"

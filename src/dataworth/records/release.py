@@ -82,7 +82,8 @@ class Answer:
 
     def to_json(self) -> str:
         """The same as JSON text."""
-        rows = [dict(zip(self.table().columns, row, strict=True)) for row in self.table().rows()]
+        table = self.table()
+        rows = [dict(zip(table.columns, row, strict=True)) for row in table.rows()]
         return json.dumps({"guarantee": list(self.guarantees), "not_covered": NOT_COVERED, "rows": rows}, indent=1)
 
 
