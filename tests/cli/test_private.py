@@ -413,13 +413,17 @@ def test_a_folder_that_appears_meanwhile_is_not_replaced(
 
 def test_a_ledger_of_owners_needs_owners(run: Run, train: Path, validation: Path, tmp_path: Path) -> None:
     ledger = tmp_path / "owners.db"
-    dw.Ledger.create(ledger, budget=dw.Budget(2, "1e-3"), unit=dw.Owner(3), population="patients")
+    dw.Ledger.create(ledger, budget=dw.Budget(2, "1e-3"), unit=dw.Owner(3), population="patients", composition="zcdp")
     command = ["points", train, "--validation", validation, "--label", "y", "--features", "a,b", "--method"]
     refused(run(*command, "threshold", *CHEAP, *SPEND, "--ledger", ledger, "--out", tmp_path / "r"), "owners")
     assert spent(ledger) == 0
-    done = run(*command, "threshold", *CHEAP, *SPEND, "--ledger", ledger, "--out", tmp_path / "r", "--owner", "who")
+    page = tmp_path / "page.html"
+    outputs = ["--out", tmp_path / "r", "--report", page]
+    done = run(*command, "threshold", *CHEAP, *SPEND, "--ledger", ledger, *outputs, "--owner", "who")
     assert done.code == 0, done.err
     assert "one owner of at most 3 rows" in done.out
+    assert f"left in the ledger: {Ledger.open(ledger).remaining}" in done.out
+    assert "Bars of the rho of each release" in page.read_text(encoding="utf-8")
     remarks = [row["remark"] for text in answers(tmp_path / "r") for row in json.loads(text)["rows"]]
     assert sum("beyond the rows" in remark for remark in remarks) == 60 - 3 * 3
 

@@ -203,7 +203,7 @@ def curve() -> dw.Exhibit:
         lambda: exact().by_owner(),
         lambda: exact().lowest(3),
         curve,
-        lambda: dw.Links("ledger", "Nearest", ["a"], [1], [0.5], [True]),
+        lambda: dw.Links("ledger", "Nearest", np.array(["a"]), np.array([1]), np.array([0.5]), np.array([True])),
     ],
     ids=["values", "sums", "lowest", "curve", "links"],
 )

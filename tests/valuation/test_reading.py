@@ -81,7 +81,7 @@ def test_one_set_of_points_from_any_source(kind: str, tmp_path: Path) -> None:
         "polars": pl.from_arrow(table),
         "lazy": pl.scan_parquet(tmp_path / "t.parquet"),
     }[kind]
-    parts = {"label": "kind", "id": "name", "owner": "clinic"}
+    parts: Any = {"label": "kind", "id": "name", "owner": "clinic"}
     same(dw.read_points(source, **parts), dw.read_points(table, **parts))
 
 
