@@ -50,6 +50,7 @@ ROWS_A_POINT = 10
 
 _MOST_STAND_INS = 500  # validation points that stand for rows; more are thinned out evenly
 _DRAWS = 3
+_CALIBRATED_CAP = 50  # whose noise is found in earnest before a cap is chosen
 _PSEUDO_ROWS = 1000
 _SEED = 20230
 _NINE_IN_TEN = 0.9
@@ -121,6 +122,7 @@ class Plan:
 
     Args:
         method: The method.
+        asked: The mechanism as it was asked for.
         mechanism: The mechanism, its cap chosen.
         spend: What the release is charged; None for no noise at all.
         unit: Whose presence is hidden.
@@ -140,6 +142,7 @@ class Plan:
     """
 
     method: ThresholdKNNShapley
+    asked: Mechanism
     mechanism: Mechanism
     spend: Budget | None
     unit: Unit
@@ -251,20 +254,19 @@ def plan_release(
     judged = Judged.of(validation, method, classes, dtype, workers)
     rehearsal = _Rehearsal(judged, method, expected_rows or ROWS_A_POINT * len(judged), workers)
     caps = _caps(chosen, len(judged))
+    counted = isinstance(chosen, CappedLinks) and expected_rows is None
     trials: dict[int, _Trial] = {}
     with bar(len(caps), "rehearsing the release", progress) as tick:
         for cap in caps:
-            # The order of caps needs no exact noise: noise of a cap grows with its square root.
-            guess = 0.0 if spend is None else _rough_sigma(chosen, spend, cap, len(judged), whose, relation)
-            trials[cap] = rehearsal.run(chosen, cap, guess, with_rows=expected_rows is None)
+            guess = 0.0 if spend is None else _rough_sigma(chosen, spend, cap, len(judged), counted, whose, relation)
+            trials[cap] = rehearsal.run(chosen, cap, guess, with_rows=counted)
             tick(1)
     cap = max(trials, key=lambda cap: trials[cap].spearman)
     settled = CappedLinks(cap) if isinstance(chosen, CappedLinks) else chosen
-    counted = isinstance(settled, CappedLinks) and expected_rows is None
     sigma, events, promises = _noise(settled, len(judged), counted, spend, whose, relation)
     trial = trials[cap]
     return Plan(
-        method, settled, spend, whose, relation, sigma,
+        method, chosen, settled, spend, whose, relation, sigma,
         _rows_sigma(sigma, settled) if counted and sigma else None,
         events, promises, expected_rows, trial.spearman, trial.error, trial.band_factor, rehearsal.proxy(),
         fingerprint(validation, judged.classes), judged, judged.linked(method.radius, cap, workers),
@@ -342,12 +344,14 @@ def _other_guarantee(events: tuple[Event, ...], spend: Budget, unit: Unit, relat
         return ()
 
 
-def _rough_sigma(mechanism: Mechanism, spend: Budget, cap: int, points: int, unit: Unit, relation: Relation) -> float:
-    """The noise scale of a cap, by that of one cap calibrated in earnest."""
+def _rough_sigma(
+    mechanism: Mechanism, spend: Budget, cap: int, points: int, counted: bool, unit: Unit, relation: Relation
+) -> float:
+    """The noise scale of a cap, by that of one cap calibrated in earnest: noise grows with the cap's square root."""
     if isinstance(mechanism, Subsampled):
         return float(_calibrated(mechanism, points, False, spend, unit, relation))
-    at = min(50, points)
-    return float(_calibrated(CappedLinks(at), points, True, spend, unit, relation)) * math.sqrt(cap / at)
+    at = cap if mechanism.links is not None else min(_CALIBRATED_CAP, points)
+    return float(_calibrated(CappedLinks(at), points, counted, spend, unit, relation)) * math.sqrt(cap / at)
 
 
 # -- the rehearsal ---------------------------------------------------------------------------------

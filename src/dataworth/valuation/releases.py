@@ -117,7 +117,7 @@ def release_points(
     points = fingerprint(validation, class_list(validation, classes))
     if plan is not None:
         _check_plan(plan, points, method, spend, mechanism, expected_rows, whose, relation)
-        mechanism, expected_rows = plan.mechanism, plan.expected_rows
+        mechanism, expected_rows = plan.asked, plan.expected_rows
     # What was asked, not what came of it: so a retry finds its answer whatever else has changed since.
     population = "none" if ledger is None else ledger.population
     asked = [method, mechanism or CappedLinks(), spend, whose, relation, expected_rows, population, data_version]
@@ -227,7 +227,7 @@ def _check_plan(
         raise MethodError("the plan was made for another method, spend, unit or relation; make it anew")
     if not plan.coherent:
         raise MethodError("the plan was changed: its events are not those of its cap and noise scales; make it anew")
-    if mechanism not in (None, plan.mechanism) or expected_rows not in (None, plan.expected_rows):
+    if mechanism not in (None, plan.asked, plan.mechanism) or expected_rows not in (None, plan.expected_rows):
         raise MethodError("a plan settles the mechanism and the expected rows; leave mechanism= and expected_rows= out")
 
 
