@@ -59,16 +59,25 @@ def test_a_plan_tells_what_to_expect(plan: Plan) -> None:
 
 @pytest.mark.parametrize("points", [1, 2, 5, 6, 31])
 def test_caps_are_tried_as_far_as_there_are_points(points: int) -> None:
-    tried = planning._caps(CappedLinks(), points)
+    tried = planning._caps(CappedLinks(), points, noise=True)
     assert tried[-1] == points
     assert tried == sorted(set(tried))
     assert tried[:-1] == [cap for cap in planning.CAPS if cap < points]
-    assert planning._caps(CappedLinks(7), points) == [min(7, points)]
-    assert planning._caps(Subsampled("1/2"), points) == [points]
+    assert planning._caps(CappedLinks(7), points, noise=True) == [min(7, points)]
+    assert planning._caps(Subsampled("1/2"), points, noise=True) == [points]
+
+
+@pytest.mark.parametrize("points", [1, 8, 3000])
+def test_without_noise_nothing_is_capped(points: int) -> None:
+    """Also where all caps rank alike, and beyond the largest cap that is tried."""
+    assert planning._caps(CappedLinks(), points, noise=False) == [points]
+    assert planning._caps(CappedLinks(7), points, noise=False) == [min(7, points)]
+    alike = plan_release(Points(np.ones((8, 2)), [0] * 8), spend=None, **COMMON)
+    assert alike.mechanism == CappedLinks(8)
 
 
 def test_no_cap_is_above_the_largest() -> None:
-    assert planning._caps(CappedLinks(), 10**6)[-1] == planning.CAPS[-1]
+    assert planning._caps(CappedLinks(), 10**6, noise=True)[-1] == planning.CAPS[-1]
 
 
 def test_the_cap_that_ranks_best_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -78,7 +87,9 @@ def test_the_cap_that_ranks_best_is_taken(monkeypatch: pytest.MonkeyPatch) -> No
         return planning._Trial(scores[cap], cap, 1.0)
 
     monkeypatch.setattr(planning._Rehearsal, "run", run)
-    made = plan_release(clouds(30), spend=None, **COMMON)
+    monkeypatch.setattr(planning, "_rough_sigma", lambda *_: 1.0)
+    monkeypatch.setattr(planning, "_noise", lambda *_: (Fraction(1), (), ()))
+    made = plan_release(clouds(30), spend=SPEND, **COMMON)
     assert made.mechanism == CappedLinks(10)  # the first of equals
     assert (made.expected_spearman, made.expected_error) == (0.9, 10)
 

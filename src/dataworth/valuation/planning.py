@@ -253,7 +253,7 @@ def plan_release(
     workers = team_size(threads)
     judged = Judged.of(validation, method, classes, dtype, workers)
     rehearsal = _Rehearsal(judged, method, expected_rows or ROWS_A_POINT * len(judged), workers)
-    caps = _caps(chosen, len(judged))
+    caps = _caps(chosen, len(judged), noise=spend is not None)
     counted = isinstance(chosen, CappedLinks) and expected_rows is None
     trials: dict[int, _Trial] = {}
     with bar(len(caps), "rehearsing the release", progress) as tick:
@@ -285,8 +285,11 @@ def check_rows(expected_rows: int | None) -> None:
         raise MethodError(f"expected_rows must be a whole number from 1 to 1,000,000,000, not {expected_rows!r}")
 
 
-def _caps(mechanism: Mechanism, points: int) -> list[int]:
+def _caps(mechanism: Mechanism, points: int, *, noise: bool) -> list[int]:
+    """The caps to try; without noise a cap would only make values inexact."""
     match mechanism:
+        case CappedLinks(links=None) if not noise:
+            return [points]
         case CappedLinks(links=None):
             return [cap for cap in CAPS if cap < points] + [min(points, CAPS[-1])]
         case CappedLinks(links=int(links)):
