@@ -91,7 +91,7 @@ def test_records_are_frozen_and_compare_by_content() -> None:
 
 def test_guarantees_speak() -> None:
     assert str(Guarantee(GOOD, Row(), "add_or_remove")) == (
-        "Joint differential privacy, one row added or removed: epsilon = 1, delta = 0.000001."
+        "Joint differential privacy, one row added or removed: epsilon = 1, delta = 1e-6."
     )
     assert "one owner of at most 5 rows replaced" in str(Guarantee(GOOD, Owner(5), "replace"))
     assert str(Guarantee(GOOD, Row(), "replace", private=False)).startswith("NOT PRIVATE")

@@ -98,7 +98,7 @@ class Budget:
         return math.floor(Fraction(self.epsilon) * _EPSILON_STEPS), math.floor(Fraction(self.delta) * _DELTA_STEPS)
 
     def __str__(self) -> str:
-        return f"epsilon = {self.epsilon}, delta = {self.delta}"
+        return f"epsilon = {in_words(self.epsilon)}, delta = {in_words(self.delta)}"
 
 
 @dataclass(frozen=True)
@@ -125,6 +125,12 @@ class Guarantee:
         if not self.private:
             return "NOT PRIVATE: the randomness was seeded or left out, so nothing is hidden."
         return f"Joint differential privacy, {self.unit} {change}: {self.budget}."
+
+
+def in_words(amount: Decimal) -> str:
+    """A number without needless zeros, small ones with an exponent."""
+    plain = amount.normalize()
+    return f"{plain:f}" if plain == 0 or plain.adjusted() >= -4 else f"{plain:e}"
 
 
 def check_relation(relation: str) -> None:

@@ -203,7 +203,7 @@ def test_refusal_says_what_was_asked_left_and_in_all(location: str) -> None:
         with pytest.raises(BudgetExceeded) as refused:
             refuse(WHOLE)
         message = str(refused.value)
-        for part in ("epsilon = 1, delta = 5E-7", "epsilon = 0.5, delta = 5e-7 left", "of epsilon = 1.5, delta = 0.0"):
+        for part in ("epsilon = 1, delta = 5e-7", "epsilon = 0.5, delta = 5e-7 left", "of epsilon = 1.5, delta = 1e-6"):
             assert part in message
     assert spent(location) == summed(location) == (10**9, 5 * 10**11, 1)
     assert execute(location, "SELECT count(*) FROM dataworth_noisy") == [(1,)]

@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 
 from dataworth.errors import MethodError
 from dataworth.privacy.accounting import CappedCounts, Event, RowCount, SubsampledCounts
-from dataworth.records.privacy import Budget, Owner, Relation, Row, Unit, check_relation
+from dataworth.records.privacy import Budget, Owner, Relation, Row, Unit, check_relation, in_words
 
-__all__ = ["Charge", "Composition", "Preview", "Remaining", "Stored", "Verification", "check_composition", "words"]
+__all__ = ["Charge", "Composition", "Preview", "Remaining", "Stored", "Verification", "check_composition"]
 
 Composition: TypeAlias = Literal["basic", "zcdp"]
 
@@ -39,7 +39,7 @@ class Charge:
         >>> from dataworth.records import Budget, Row
         >>> charge = Charge(Budget(0.1, 5e-7), (CappedCounts(Fraction(45), links=1),), Row(), "add_or_remove")
         >>> print(charge.spend)
-        epsilon = 0.1, delta = 5E-7
+        epsilon = 0.1, delta = 5e-7
     """
 
     spend: Budget
@@ -76,7 +76,7 @@ class Remaining:
     rho: Fraction | None = None
 
     def __str__(self) -> str:
-        either = f"epsilon = {words(self.epsilon)}, delta = {words(self.delta)}"
+        either = f"epsilon = {in_words(self.epsilon)}, delta = {in_words(self.delta)}"
         if self.rho is None:
             return either
         return f"rho = {float(self.rho):.6g} for counts of all rows with Gaussian noise, or one release of {either}"
@@ -139,9 +139,3 @@ def check_composition(composition: str) -> None:
     """
     if composition not in get_args(Composition):
         raise MethodError(f"composition must be 'basic' or 'zcdp', not {composition!r}")
-
-
-def words(amount: Decimal) -> str:
-    """A number without needless zeros, small ones with an exponent."""
-    plain = amount.normalize()
-    return f"{plain:f}" if plain == 0 or plain.adjusted() >= -4 else str(plain).replace("E", "e")
