@@ -250,13 +250,15 @@ def check_only_noisy_counts_leave(mechanism: Mechanism = TWO_LINKS, seed: int = 
     plan = silent_plan(validation, mechanism, sigma=Fraction(3), counted=isinstance(mechanism, CappedLinks))
     noisy = random.integers(-3, 30, size=(13, 2))
 
-    def with_others(n: int) -> Release:
-        x = np.vstack([mine.x, random.normal(size=(n, 2))])
-        y = np.concatenate([mine.y, random.integers(0, 5, n)])
-        owners = ["me"] * 4 + [f"owner {i % 3}" for i in range(n)]
+    def with_others(n: int, before: int) -> Release:
+        others = Points(random.normal(size=(n, 2)), random.integers(0, 5, n)) if n else None
+        x = mine.x if others is None else np.insert(mine.x, [min(before, 4)] * n, others.x, axis=0)
+        y = mine.y if others is None else np.insert(mine.y, [min(before, 4)] * n, others.y)
+        theirs = [f"owner {i % 3}" for i in range(n)]
+        owners = ["me"] * before + theirs + ["me"] * (4 - before)
         return run(Points(x, y, owners=owners), plan, Scripted([noisy, [17]]))
 
-    one, other, alone = with_others(30), with_others(57), with_others(0)
+    one, other, alone = with_others(30, 0), with_others(57, 3), with_others(0, 4)
     assert answer_of(one, "me") == answer_of(other, "me") == answer_of(alone, "me")
     assert public_side(one) == public_side(other) == public_side(alone)
     assert answer_of(one, "nobody") == answer_of(one, "never was") == answer_of(alone, "owner 1")

@@ -288,6 +288,11 @@ def rows_in_the_manifest() -> Any:
     return patch_object(Release, "manifest", lambda self: {**manifest(self), "rows": int(self.rows["ids"].size)})
 
 
+def rows_named_by_position() -> Any:
+    """Owners are told where in the whole data their rows stand."""
+    return patch_object(releases, "_row_names", lambda train, owners: train.ids)
+
+
 def exact_counts_in_the_release() -> Any:
     """The public side shows a figure computed from exact links."""
     released = releases._released
@@ -515,6 +520,7 @@ BUGS = [
     Bug("missing clamp", no_clamp, checks.check_counts_stay_above_nothing),
     Bug("true row count in the proxy", true_rows_in_the_proxy, checks.check_only_noisy_counts_leave),
     Bug("row count in the manifest", rows_in_the_manifest, checks.check_only_noisy_counts_leave),
+    Bug("rows named by their position", rows_named_by_position, checks.check_only_noisy_counts_leave),
     Bug("a mean over owners in public", exact_counts_in_the_release, checks.check_only_noisy_counts_leave),
     Bug("an owner accounted as r times a row", owner_as_r_rows, _account("sampled, owner", "add_or_remove")),
     Bug("an owner accounted as one row", owner_as_one_row, _account("capped, owner", "add_or_remove")),

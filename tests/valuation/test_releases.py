@@ -163,10 +163,31 @@ def test_others_count_only_through_noisy_counts(problem: Problem, sampled: bool,
     assert public_side(whole) == public_side(alone)
 
 
+def test_rows_without_ids_are_numbered_for_their_owner() -> None:
+    """A position in the whole data would tell how many rows others have; ids that were given are kept."""
+    owners = ["bob", "ann", "bob", "cyd", "ann", "bob"]
+    x, y = np.arange(6.0)[:, None], np.zeros(6, dtype=int)
+    plan = silent_plan(FEW, CappedLinks(1))
+    numbered = run(Points(x, y, owners=owners), plan, Scripted())
+    assert [numbered.for_owner(name).ids.tolist() for name in ("ann", "bob", "cyd")] == [[0, 1], [0, 1, 2], [0]]
+    values = exact_values(Points(x, y), FEW, checks.METHOD)
+    whole = run(Points(x, y, owners=owners), silent_plan(FEW, CappedLinks(3)), Scripted())
+    assert same_bits(whole.for_owner("bob").values, values[[0, 2, 5]])
+    named = run(Points(x, y, owners=owners, ids=[5, 4, 3, 2, 1, 0]), plan, Scripted())
+    assert named.for_owner("bob").ids.tolist() == [5, 3, 0]
+    alone = run(Points(x, y), plan, Scripted())  # every row is its own owner, asked for by its position
+    assert [alone.for_owner(i).ids.tolist() for i in range(6)] == [[0]] * 6
+
+
 @pytest.mark.parametrize("mechanism", [CappedLinks(3), Subsampled(1)], ids=repr)
 def test_order_of_rows_and_threads_change_nothing(mechanism: Any) -> None:
     random = np.random.default_rng(2)
-    train = Points(random.normal(size=(400, 3)), random.integers(0, 3, 400), owners=random.integers(0, 30, 400))
+    train = Points(
+        random.normal(size=(400, 3)),
+        random.integers(0, 3, 400),
+        owners=random.integers(0, 30, 400),
+        ids=-np.arange(400),
+    )
     validation = Points(random.normal(size=(29, 3)), random.integers(0, 3, 29))
     plan = silent_plan(validation, mechanism, sigma=Fraction(2), counted=True)
     noisy = [random.integers(0, 60, (29, 2)), [400]]

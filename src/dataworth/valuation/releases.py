@@ -121,7 +121,7 @@ def release_points(
     # What was asked, not what came of it: so a retry finds its answer whatever else has changed since.
     population = "none" if ledger is None else ledger.population
     asked = [method, mechanism or CappedLinks(), spend, whose, relation, expected_rows, population, data_version]
-    digest = hashlib.sha256(json.dumps([points, *map(repr, asked)]).encode()).hexdigest()
+    digest = hashlib.sha256(json.dumps([points, *map(str, asked)]).encode()).hexdigest()
     stored = None if ledger is None or request_key is None else ledger.find(request_key, digest)
     if stored is not None:
         return Release.from_bytes(stored.payload).numbered(stored.number)
@@ -208,6 +208,21 @@ def _owner_names(train: Points, unit: Unit) -> NDArray[Any]:
                 "holds characters that cannot be printed; give every owner a name"
             )
     return train.owners
+
+
+def _row_names(train: Points, owners: NDArray[Any]) -> NDArray[Any]:
+    """What each row is called to its owner: its id or, where ids are mere positions, its number among the owner's.
+
+    A position in the whole data would tell an owner how many rows there are of others.
+    """
+    positions = np.arange(len(train))
+    if not np.array_equal(train.ids, positions):
+        return train.ids
+    order = np.argsort(owners, kind="stable")
+    _, starts, sizes = np.unique(owners[order], return_index=True, return_counts=True)
+    numbers = np.empty_like(positions)
+    numbers[order] = positions - np.repeat(starts, sizes)
+    return numbers
 
 
 def _check_plan(
@@ -327,7 +342,7 @@ def _released(
         },
         made=time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
         number=None,
-        rows={"ids": train.ids, "owners": owners, **columns, "reason": linked.reason},
+        rows={"ids": _row_names(train, owners), "owners": owners, **columns, "reason": linked.reason},
     )
 
 
