@@ -57,6 +57,7 @@ class Points:
     features: tuple[str, ...] | None
     items: tuple[Item, ...] | None
     missing: int
+    named: bool
 
     def __init__(
         self,
@@ -89,7 +90,8 @@ class Points:
         settle(self, "owners", None if owners is None else read_only(_names(owners, n, "owners")))
         settle(self, "features", None if features is None else tuple(str(name) for name in features))
         settle(self, "items", None if items is None else tuple(items))
-        settle(self, "missing", missing)
+        settle(self, "missing", missing)  # how many rows have missing features
+        settle(self, "named", ids is not None)  # whether ids say more than places in a set
 
     def __len__(self) -> int:
         return int(self.x.shape[0])
@@ -118,7 +120,7 @@ class Points:
         """
         index = np.asarray(rows)
         positions = np.flatnonzero(index) if index.dtype == np.bool_ else index
-        return Points(
+        taken = Points(
             self.x[positions],
             self.y[positions],
             ids=self.ids[positions],
@@ -127,6 +129,8 @@ class Points:
             items=None if self.items is None else [self.items[int(i)] for i in positions],
             allow_missing=self.missing > 0,
         )
+        object.__setattr__(taken, "named", self.named)
+        return taken
 
 
 def _features(x: ArrayLike) -> NDArray[Any]:

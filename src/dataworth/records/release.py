@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import hashlib
 import json
+import math
 import os
 import secrets
 import shutil
@@ -52,7 +53,8 @@ class Answer:
         band: Nine in ten simulated rows lie within this of the value without noise or cap, ``(m,)``.
         vote: Mean over validation points of +1 (linked, same label) and -1 (linked, another), ``(m,)``: needs
             nobody else's data.
-        proxy: The value if the validation set were the training set, ``(m,)``.
+        proxy: The value if the validation set were the training set, ``(m,)``; NaN where no number of rows is
+            declared or released to scale it by.
         reasons: Why a row has no links, or nothing, ``(m,)``.
         guarantees: What is promised, in words.
     """
@@ -75,7 +77,7 @@ class Answer:
             "value": self.values.tolist(),
             "band": self.band.tolist(),
             "vote": self.vote.tolist(),
-            "proxy": self.proxy.tolist(),
+            "proxy": [None if math.isnan(proxy) else proxy for proxy in self.proxy.tolist()],
             "remark": list(self.reasons),
         }
         return Table("own-values", "The values of your rows", columns, note=" ".join(self.guarantees))

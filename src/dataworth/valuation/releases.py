@@ -215,9 +215,9 @@ def _row_names(train: Points, owners: NDArray[Any]) -> NDArray[Any]:
 
     A position in the whole data would tell an owner how many rows there are of others.
     """
-    positions = np.arange(len(train))
-    if not np.array_equal(train.ids, positions):
+    if train.named:
         return train.ids
+    positions = np.arange(len(train))
     order = np.argsort(owners, kind="stable")
     _, starts, sizes = np.unique(owners[order], return_index=True, return_counts=True)
     numbers = np.empty_like(positions)
@@ -316,7 +316,7 @@ def _released(
         noisy, sums = _subsampled(linked, judged, plan, plan.mechanism, source, threads)
     else:
         noisy, noisy_rows, sums = _capped(linked, judged, plan, source, threads)
-    columns = {}
+    columns = {"proxy": np.full(len(train), np.nan)}  # unless the number of rows is known well enough for one
     for name, column in sums.means(plan.band_factor).items():
         columns[name] = np.zeros(len(train))
         columns[name][linked.at] = column
@@ -389,6 +389,8 @@ def _subsampled(
     noisy = source.add_noise(counts, plan.sigma).counts
     sums.add(let_in, clamped(noisy, plan.sigma, True, classes, semivalue))
     sums.add(sums.bits & ~let_in, clamped(noisy, plan.sigma, False, classes, semivalue))
+    if plan.expected_rows is not None:
+        sums.add_proxy(plan.links.counts(prior_weights(plan.links, plan.expected_rows)), classes, semivalue)
     return noisy, sums
 
 
@@ -428,7 +430,7 @@ class _Sums:
             linked,
             judged,
             threads,
-            {name: np.zeros(linked.at.size) for name in ("values", "variance", "vote", "proxy")},
+            {name: np.zeros(linked.at.size) for name in ("values", "variance", "vote")},
         )
         ones = np.ones(len(judged))
         sums._add("vote", sums.bits, ones, -ones)
@@ -449,6 +451,7 @@ class _Sums:
         """Add what the points would give if the counts were those that the validation set expects."""
         same = neighbour_value(counts[:, 0], counts[:, 1], True, n_classes, semivalue)
         other = neighbour_value(counts[:, 0], counts[:, 1], False, n_classes, semivalue)
+        self.columns["proxy"] = np.zeros(self.linked.at.size)
         self._add("proxy", self.bits, same, other)
 
     def _add(self, name: str, bits: NDArray[np.uint8], same: NDArray[np.float64], other: NDArray[np.float64]) -> None:
@@ -460,5 +463,5 @@ class _Sums:
     def means(self, band_factor: float) -> dict[str, NDArray[np.float64]]:
         """The columns of a release, as means over validation points."""
         points = len(self.judged)
-        means = {name: self.columns[name] / points for name in ("values", "vote", "proxy")}
+        means = {name: sums / points for name, sums in self.columns.items() if name != "variance"}
         return {**means, "band": band_factor * np.sqrt(self.columns["variance"]) / points}
