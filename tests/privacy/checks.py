@@ -153,8 +153,8 @@ def answer_of(release: Release, owner: str | int) -> list[Any]:
     """All that an owner is told."""
     answer = release.for_owner(owner)
     return [
-        answer.ids.tolist(), answer.values.tolist(), answer.band.tolist(), answer.vote.tolist(), answer.table().columns["proxy"],
-        answer.reasons, answer.guarantees,
+        answer.ids.tolist(), answer.values.tolist(), answer.band.tolist(), answer.vote.tolist(),
+        answer.table().columns["proxy"], answer.reasons, answer.guarantees,
     ]  # fmt: skip
 
 
