@@ -12,6 +12,7 @@ import numpy as np
 
 from dataworth.records import Evidence, Exhibit, Links, Release, Table, Values
 from dataworth.records.evidence import Cell
+from dataworth.records.privacy import in_words
 from dataworth.records.release import NOT_COVERED
 from dataworth.report.charts import BARS_SHOWN, bin_values, draw, draw_bins, draw_noisy, figures_of
 from dataworth.report.text import column, decimals_of, figure, share
@@ -203,7 +204,9 @@ def _release_cards(release: Release) -> list[Card]:
         change = "is added or removed" if promise.relation == "add_or_remove" else "is replaced"
         # Rounded up: a page never promises more than was kept.
         epsilon = promise.budget.epsilon.quantize(Decimal("0.001"), rounding=ROUND_CEILING).normalize()
-        cards.append(Card(f"{epsilon:f}", f"epsilon at delta = {promise.budget.delta}, when {promise.unit} {change}"))
+        cards.append(
+            Card(f"{epsilon:f}", f"epsilon at delta = {in_words(promise.budget.delta)}, when {promise.unit} {change}")
+        )
     cards.append(Card(figure(float(release.sigma)), "scale of the noise on every count"))
     expected = release.public.get("expected rank correlation with exact values")
     alone = release.public.get("the same for the validation set alone")

@@ -28,6 +28,7 @@ from dataworth.kernels.team import run, team_size
 from dataworth.kernels.threshold import Semivalue, add_links, neighbour_value
 from dataworth.privacy.mechanisms import Source, random_source
 from dataworth.records import Budget, Guarantee, Owner, Points, Relation, Release, Unit
+from dataworth.records.privacy import in_words
 from dataworth.valuation.methods import CappedLinks, Mechanism, Subsampled, ThresholdKNNShapley
 from dataworth.valuation.planning import Judged, Plan, check_rows, fingerprint, plan_release
 from dataworth.valuation.reading import check_same_features
@@ -138,7 +139,7 @@ def release_points(
         ledger.check(charge)
     if spend is not None and float(spend.delta) * len(train) > 1:
         warnings.warn(
-            f"delta = {spend.delta} is above one over the number of rows: it would allow publishing somebody's row",
+            f"delta = {in_words(spend.delta)} is above one over the number of rows: it would allow publishing somebody's row",
             WeakDelta,
             stacklevel=2,
         )
