@@ -139,7 +139,8 @@ def release_points(
         ledger.check(charge)
     if spend is not None and float(spend.delta) * len(train) > 1:
         warnings.warn(
-            f"delta = {in_words(spend.delta)} is above one over the number of rows: it would allow publishing somebody's row",
+            f"delta = {in_words(spend.delta)} is above one over the number of rows: it would allow publishing "
+            "somebody's row",
             WeakDelta,
             stacklevel=2,
         )
