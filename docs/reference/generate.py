@@ -74,10 +74,24 @@ def _call(name: str, thing: Any) -> str:
     if isinstance(thing, type) and issubclass(thing, (Exception, Warning)):
         return name
     bare = [
-        parameter.replace(annotation=inspect.Parameter.empty)
+        parameter.replace(annotation=inspect.Parameter.empty, default=_shown(parameter.default))
         for parameter in inspect.signature(thing).parameters.values()
     ]
     return name + str(inspect.Signature(bare)).replace("<factory>", "{}").replace("|", "\\|")
+
+
+class _Name:
+    """A function as a default value, shown by its name."""
+
+    def __init__(self, function: Any) -> None:
+        self._name = function.__name__
+
+    def __repr__(self) -> str:
+        return str(self._name)
+
+
+def _shown(default: Any) -> Any:
+    return _Name(default) if inspect.isfunction(default) else default
 
 
 def _first_sentence(thing: Any) -> str:

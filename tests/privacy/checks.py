@@ -112,8 +112,7 @@ def silent_plan(
 
 def run(train: Points, plan: Plan, source: Source, *, dtype: DType = "float32", threads: int = 1) -> Release:
     """The release itself, with a source of one's own."""
-    owners = releases._owner_names(train, plan.unit)
-    return releases._released(train, owners, plan, source, "people", "v1", dtype, threads, False)
+    return releases._released(train, plan, source, "people", "v1", dtype, threads, False)
 
 
 def exact_counts(train: Points, plan: Plan) -> NDArray[np.int64]:
@@ -125,8 +124,8 @@ def exact_counts(train: Points, plan: Plan) -> NDArray[np.int64]:
 
 def link_mask(train: Points, plan: Plan) -> NDArray[np.bool_]:
     """Links of a release, one line a row of the data."""
-    owners = releases._owner_names(train, plan.unit)
-    linked = releases._link(train, owners, plan.judged, plan, "float32", 1, False)
+    ids, owners = releases._names(train, plan.unit)
+    linked = releases._link(train, ids, owners, plan.judged, plan, "float32", 1, False)
     mask = np.zeros((len(train), len(plan.judged)), dtype=np.bool_)
     if linked.rows is not None and linked.links is not None:
         mask[linked.at[linked.rows.order]] = linked.links.mask().T
@@ -369,6 +368,20 @@ def check_row_content_never_raises() -> None:
                 assert source.seen[1].tolist() == [len(train)], "rows without links are rows too"
 
 
+def check_names_of_others() -> None:
+    """One row with a name of another form changes neither which rows others keep nor what others are told."""
+    plan = silent_plan(LINE, CappedLinks(1), unit=Owner(1))
+    x, y = [[0.0], [3.0]] * 3, [0, 1] * 3
+    ids, owners = [900, 1000, 90, 100, 9, 10], ["a", "a", "b", "b", "c", "c"]
+    numbers = Points(x, y, ids=ids, owners=owners)
+    texts = Points([*x, [0.0]], [*y, 0], ids=[*map(str, ids), "x1"], owners=[*owners, "z"])
+    np.testing.assert_array_equal(link_mask(numbers, plan), link_mask(texts, plan)[:6])
+    one = run(numbers, plan, Scripted([np.ones((len(LINE), 2), np.int64), [5]]))
+    other = run(texts, plan, Scripted([np.ones((len(LINE), 2), np.int64), [5]]))
+    for owner in "abc":
+        assert answer_of(one, owner) == answer_of(other, owner)
+
+
 def check_owner_limit() -> None:
     """Rows beyond the limit are an owner's highest ids, whoever else there is, and are left out before the cap."""
     plan = silent_plan(LINE, CappedLinks(5), unit=Owner(2))
@@ -384,7 +397,7 @@ def check_owner_limit() -> None:
         for owner in set(some.owners.tolist()):  # type: ignore[union-attr]
             answer = release.for_owner(owner)
             beyond = [bool(reason) for reason in answer.reasons]
-            assert beyond == [name not in kept[owner] for name in answer.ids.tolist()]
+            assert beyond == [int(name) not in kept[owner] for name in answer.ids.tolist()]
             assert not answer.values[beyond].any()
         assert exact_counts(some, plan).sum() == mask.sum() == 8 * len(set(some.owners.tolist()))  # type: ignore[union-attr]
 

@@ -132,12 +132,11 @@ def bits_drawn_once() -> Any:
 def shared_subsample() -> Any:
     """One bit a row for all validation points, accounted as fresh bits at each."""
 
-    def draw(source: Any, shape: tuple[int, int], mechanism: Any, threads: int) -> Any:
-        groups, n = shape
-        line = np.where(source.draw_bits(n, mechanism.probability), 255, 0).astype(np.uint8)
-        return np.repeat(line[None], groups, axis=0)
+    def let_in(source: Any, bits: Any, mechanism: Any, threads: int) -> Any:
+        line = np.where(source.draw_bits(bits.shape[1], mechanism.probability), 255, 0).astype(np.uint8)
+        return bits & line
 
-    return patch_object(releases, "_draw", draw)
+    return patch_object(releases, "_let_in", let_in)
 
 
 # -- counts and links --------------------------------------------------------------------------------------------------
@@ -290,7 +289,17 @@ def rows_in_the_manifest() -> Any:
 
 def rows_named_by_position() -> Any:
     """Owners are told where in the whole data their rows stand."""
-    return patch_object(releases, "_row_names", lambda train, owners: train.ids)
+    return patch_object(releases, "_numbers", lambda owners: np.arange(owners.size))
+
+
+def ids_in_the_order_of_their_kind() -> Any:
+    """Ids are ordered as text as soon as one of them is no number."""
+
+    def order(ids: Any) -> Any:
+        whole = all(str(name).isdecimal() for name in ids.tolist())
+        return np.argsort(ids.astype(np.int64) if whole else ids, kind="stable")
+
+    return patch_object(releases, "_id_order", order)
 
 
 def exact_counts_in_the_release() -> Any:
@@ -529,6 +538,7 @@ BUGS = [
     Bug("row count left out of the account", row_count_for_nothing, _account("capped, rows counted", "add_or_remove")),
     Bug("delta ignored by the accountant", delta_taken_as_a_tenth, _account("capped", "add_or_remove")),
     Bug("amplification overstated", sampling_without_noise_for_it, _account("sampled", "add_or_remove")),
+    Bug("ids ordered by what others are called", ids_in_the_order_of_their_kind, checks.check_names_of_others),
     Bug("noise halved after the account", less_noise_than_planned, checks.check_events_are_what_was_released),
     Bug("any plan taken", any_plan_will_do, checks.check_another_plan_is_refused),
     Bug("changed plans taken", changed_plans_will_do, checks.check_another_plan_is_refused),

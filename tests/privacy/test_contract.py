@@ -373,6 +373,11 @@ def test_owners_get_capped_links_by_default() -> None:
     assert isinstance(plan_release(FEW, method=METHOD, spend=None, unit=Row()).mechanism, CappedLinks)
 
 
+def test_names_of_others() -> None:
+    """A limit on an owner's rows is a rule on that owner's rows alone, however others name theirs."""
+    holds(checks.check_names_of_others)
+
+
 def test_rows_beyond_the_limit() -> None:
     """r is kept by a rule on that owner's rows alone, lowest ids, before capping."""
     holds(checks.check_owner_limit)

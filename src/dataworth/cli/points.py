@@ -15,6 +15,7 @@ from dataworth.cli.reading import Embed, parse_classes, read_pair, split_names
 from dataworth.errors import InputError, MethodError
 
 if TYPE_CHECKING:
+    from dataworth.kernels.neighbors import DType
     from dataworth.records import Table, Values
     from dataworth.records.values import Detection
 
@@ -224,7 +225,7 @@ def points(
         removal_model = _removal_model(method, removal_model)
     else:
         exact = {"--bad": bad is not None, "--show-rows": show_rows, "--removal-model": removal_model is not None}
-        request.check(method, out, report, exact)
+        request.check(method, out, report, exact, embed=embed is not None)
     refuse_unused(method, {"classes": classes, "dtype": dtype})
     choice = choose(
         method,
@@ -255,11 +256,16 @@ def points(
     known_classes = None if classes is None else parse_classes(classes, pair.validation.y)
     suggested = dw.suggest_radius(pair.validation, metric=choice.metric) if choice.radius_is_open else None
     record = choice.build(suggested)
-    options: Any = {"classes": known_classes, "dtype": (dtype or Dtype.FLOAT32).value, "threads": threads}
+    precision: DType = "float64" if dtype is Dtype.FLOAT64 else "float32"
     if epsilon is not None:
-        request.run(pair, record, suggested, out, report, as_json=as_json, **options)
+        request.run(
+            pair, record, suggested, out, report,
+            classes=known_classes, dtype=precision, threads=threads, as_json=as_json,
+        )  # fmt: skip
         return
-    values = dw.value_points(pair.train, pair.validation, method=record, **options)
+    values = dw.value_points(
+        pair.train, pair.validation, method=record, classes=known_classes, dtype=precision, threads=threads
+    )
     if out is not None:
         values.save(out)  # at once: whatever fails later, hours of work are kept
     if report is not None or pair.bad is not None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import shlex
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from enum import StrEnum
@@ -21,6 +21,7 @@ from dataworth.errors import DataworthError, InputError, MethodError
 
 if TYPE_CHECKING:
     from dataworth.cli.reading import Pair
+    from dataworth.kernels.neighbors import DType
     from dataworth.privacy.ledger import Ledger
     from dataworth.privacy.ledger.charges import Remaining
     from dataworth.records import Budget, Exhibit, Guarantee, Release
@@ -68,7 +69,9 @@ class Request:
             if value is not None:
                 raise InputError(f"--{name.replace('_', '-')} is about a private release; give --epsilon too")
 
-    def check(self, method: Method, out: Path | None, report: Path | None, exact: Mapping[str, object]) -> None:
+    def check(
+        self, method: Method, out: Path | None, report: Path | None, exact: Mapping[str, object], *, embed: bool
+    ) -> None:
         """Refuse, before anything is read or spent, what a private release cannot do.
 
         Args:
@@ -76,6 +79,7 @@ class Request:
             out: Where the release goes: a new folder.
             report: Where the operator's page goes.
             exact: Options that only exact values have, with whether they were given.
+            embed: Whether texts or images are to be embedded on the way.
 
         Raises:
             InputError: Something is missing, cannot be used, or does not go together.
@@ -87,6 +91,11 @@ class Request:
                 raise InputError(
                     f"{option} shows figures of exact values, which no private release covers; leave it out"
                 )
+        if embed:
+            raise InputError(
+                "--embed computes many rows together, so that a row's features depend on the others in their last "
+                "digits, which a private release cannot allow; embed each row by itself first, and give the features"
+            )
         for option, needed in (("--delta", self.delta), ("--ledger", self.ledger), ("--out", out)):
             if needed is None:
                 raise InputError(f"a private release needs {option} too (see dataworth points --help)")
@@ -114,8 +123,10 @@ class Request:
         out: Path | None,
         report: Path | None,
         *,
+        classes: Sequence[Any] | None,
+        dtype: DType,
+        threads: int | None,
         as_json: bool,
-        **options: Any,
     ) -> None:
         """Make the release, hand it over and print what may be printed; what :meth:`check` refuses is not there.
 
@@ -125,8 +136,10 @@ class Request:
             suggested: The radius, if the validation set suggested it.
             out: A new folder.
             report: Where the operator's page goes, if anywhere.
+            classes: All classes, if they were given.
+            dtype: The precision of distances.
+            threads: How many threads to use.
             as_json: Whether to print JSON.
-            options: The classes, the precision and the number of threads.
         """
         import dataworth as dw
 
@@ -142,7 +155,9 @@ class Request:
                 expected_rows=self.expected_rows,
                 request_key=self.request_key,
                 data_version=self.data_version or "",
-                **options,
+                classes=classes,
+                dtype=dtype,
+                threads=threads,
             )
         hand_over(release, ledger, str(self.ledger), cast("Path", out), report, suggested=suggested, as_json=as_json)
 

@@ -38,6 +38,7 @@ __all__ = [
     "nearest_first",
     "pair_distance",
     "pairwise",
+    "pick_links",
     "prepare",
     "product_jobs",
     "products",
@@ -586,6 +587,28 @@ def _tally_group(byte, starts, found):  # type: ignore[no-untyped-def]
             for bit in range(8):
                 if (value >> bit) & 1:
                     found[bit, c] += seen[value]
+
+
+@njit(nogil=True, cache=True)
+def pick_links(bits, keep, out):  # type: ignore[no-untyped-def]
+    """Keep some of the links of eight points: the set bits of ``bits`` in order, one entry of ``keep`` each.
+
+    Args:
+        bits: Links, one byte a row, ``(n,)``.
+        keep: Bool, as many as there are set bits.
+        out: The links that are kept, ``(n,)`` uint8; overwritten.
+    """
+    at = 0
+    for i in range(bits.shape[0]):
+        left = bits[i]
+        kept = np.uint8(0)
+        while left:
+            lowest = np.uint8(left & (~left + np.uint8(1)))
+            if keep[at]:
+                kept |= lowest
+            at += 1
+            left ^= lowest
+        out[i] = kept
 
 
 # -- rows ranked by distance -----------------------------------------------------------------------

@@ -162,7 +162,7 @@ def missing_features(rows: int, n: int) -> DataError:
 def _numbers_from_objects(array: NDArray[Any]) -> NDArray[Any]:
     try:
         return array.astype(np.float64)
-    except (TypeError, ValueError):
+    except (OverflowError, TypeError, ValueError):
         raise DataError(
             "x must be a table of real numbers whose rows have equal lengths; it holds other objects or ragged rows"
         ) from None

@@ -24,7 +24,13 @@ _MOST_ROWS = 10**6
 
 @dataclass(frozen=True)
 class Row:
-    """The unit of privacy is one training row."""
+    """The unit of privacy is one training row.
+
+    Example:
+        >>> import dataworth as dw
+        >>> str(dw.Row())
+        'one row'
+    """
 
     @property
     def rows(self) -> int:
@@ -41,6 +47,14 @@ class Owner:
 
     Args:
         max_rows: From 1 to 1,000,000. Rows beyond it are left out, by a rule on that owner's rows alone.
+
+    Raises:
+        MethodError: Not a whole number in that range.
+
+    Example:
+        >>> import dataworth as dw
+        >>> str(dw.Owner(max_rows=5))
+        'one owner of at most 5 rows'
     """
 
     max_rows: int
@@ -110,6 +124,11 @@ class Guarantee:
         unit: Whose presence is hidden.
         relation: ``"add_or_remove"`` (a unit is there or not) or ``"replace"`` (a unit's data are others).
         private: False when the noise was seeded or left out, so that nothing is promised at all.
+
+    Example:
+        >>> import dataworth as dw
+        >>> print(dw.Guarantee(dw.Budget(0.5, 1e-6), dw.Row(), "add_or_remove"))
+        Joint differential privacy, one row added or removed: epsilon = 0.5, delta = 1e-6.
     """
 
     budget: Budget

@@ -57,6 +57,13 @@ class Answer:
             declared or released to scale it by.
         reasons: Why a row has no links, or nothing, ``(m,)``.
         guarantees: What is promised, in words.
+
+    Example:
+        >>> import dataworth as dw, numpy as np
+        >>> one = np.array([0.25])
+        >>> answer = dw.Answer(np.array(["row 7"]), one, one / 5, one, one, ("",), ())
+        >>> answer.table().rows()
+        [('row 7', 0.25, 0.05, 0.25, 0.25, '')]
     """
 
     ids: NDArray[Any]
@@ -94,7 +101,7 @@ class Release:
     """Values of Threshold-KNN under joint differential privacy, each owner's for that owner alone.
 
     Made by :func:`dataworth.release_points`; read back by :meth:`from_bytes`. What its attributes show is a
-    function of public inputs and noisy counts. Values are only had through :meth:`for_owner`.
+    function of public inputs and noisy counts. Values are to be had through :meth:`for_owner` only.
 
     Args:
         population: Whose data it is about, as the ledger names it.
@@ -110,6 +117,18 @@ class Release:
         made: When, in UTC.
         number: Its number in the ledger; None without one.
         rows: One entry a row: ``ids``, ``owners``, ``values``, ``band``, ``vote``, ``proxy``, ``reason``.
+            Everybody's values: kept so that answers can be given out and stored, and never to be shown.
+
+    Example:
+        >>> import dataworth as dw
+        >>> train = dw.Points([[1.0, 0.0], [0.9, 0.1], [0.0, 1.0]], [0, 1, 1], owners=["ann", "bob", "bob"])
+        >>> validation = dw.Points([[1.0, 0.1], [0.1, 1.0]], [0, 1])
+        >>> release = dw.release_points(  # an exercise: no ledger, seeded noise
+        ...     train, validation, method=dw.ThresholdKNNShapley(radius=0.5), spend=dw.Budget(1.0, 1e-5),
+        ...     ledger=None, insecure_seed=1,
+        ... )
+        >>> release.noisy.shape, release.for_owner("bob").ids
+        ((2, 2), array(['0', '1'], dtype='<U1'))
     """
 
     population: str
@@ -177,13 +196,15 @@ class Release:
         A name that is not in the data gets the same answer as one that never was: no rows.
 
         Args:
-            owner: The owner's name, as in the data; without owners, the row's id.
+            owner: The owner's name, as in the data (a whole number stands for its digits); without owners, the
+                row's id.
         """
         owners = self._known_rows()["owners"]
-        known = isinstance(owner, str) == (owners.dtype.kind == "U") and not isinstance(owner, bool)
-        if isinstance(owner, str) and owner.endswith("\0"):  # which NumPy would not tell from the name without it
-            known = False
-        return self._answer(np.flatnonzero(owners == owner) if known else np.zeros(0, dtype=np.int64))
+        named = isinstance(owner, str | int | np.integer) and not isinstance(owner, bool)
+        # NumPy would not tell a name from the same with zero characters at its end.
+        if not named or str(owner).endswith("\0"):
+            return self._answer(np.zeros(0, dtype=np.int64))
+        return self._answer(np.flatnonzero(_called(owners, str(owner))))
 
     def _known_rows(self) -> Mapping[str, NDArray[Any]]:
         if not self.rows:
@@ -197,7 +218,7 @@ class Release:
         """What is told about some rows, which must be one owner's."""
         column = {name: cells[mine] for name, cells in self.rows.items()}
         return Answer(
-            column["ids"],
+            np.array(list(map(str, column["ids"].tolist())), dtype=np.str_),  # no wider than this owner's longest
             column["values"],
             column["band"],
             column["vote"],
@@ -412,6 +433,14 @@ class Release:
         return replace(self, number=number)
 
 
+def _called(names: NDArray[Any], name: str) -> NDArray[np.bool_]:
+    """Which names are this one, as text, whether they are kept as text or as numbers."""
+    if names.dtype.kind == "U":
+        return np.asarray(names == name)
+    whole = name.isascii() and name.removeprefix("-").isdecimal() and str(int(name)) == name
+    return np.asarray(names == int(name)) if whole else np.zeros(names.size, dtype=np.bool_)
+
+
 def _column(column: Any) -> NDArray[Any]:
     import pyarrow as pa
 
@@ -451,7 +480,7 @@ def _whole_folder(target: Path) -> Iterator[Path]:
         raise InputError(f"{str(target)!r} exists already; a release is written to a new folder")
     if not target.parent.is_dir():
         raise InputError(f"the folder {str(target.parent)!r} does not exist; create it first")
-    temporary = target.with_name(f".{target.name}.{os.getpid()}.part")
+    temporary = target.with_name(f".{target.name}.{secrets.token_hex(4)}.part")
     try:
         temporary.mkdir(mode=0o700)
         yield temporary

@@ -252,6 +252,7 @@ class CappedLinks:
     def __post_init__(self) -> None:
         if self.links is not None:
             _check_whole("links", self.links, 1)
+            object.__setattr__(self, "links", int(self.links))
 
 
 @dataclass(frozen=True)
@@ -279,7 +280,7 @@ class Subsampled:
         exact: object = probability
         if isinstance(probability, float | str):
             try:
-                exact = Fraction(repr(probability) if isinstance(probability, float) else probability)
+                exact = Fraction(repr(float(probability)) if isinstance(probability, float) else probability)
             except (ValueError, ZeroDivisionError):
                 exact = None
         if isinstance(exact, bool) or not isinstance(exact, Fraction | int) or not 0 < exact <= 1:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from functools import lru_cache
 from typing import Any, TypeAlias
@@ -42,13 +42,16 @@ from dataworth.valuation.task import bar, class_list, encode
 
 __all__ = ["Judged", "Plan", "check_rows", "fingerprint", "plan_release"]
 
-CAPS = (5, 10, 15, 20, 30, 40, 50, 75, 100, 150, 200, 300, 500, 750, 1000)
-"""The caps that are tried, as far as there are validation points."""
+CAPS = (
+    5, 10, 15, 20, 30, 40, 50, 75, 100, 150, 200, 300, 500, 750, 1000, 1500, 2000, 3000, 5000, 7500, 10_000,
+)  # fmt: skip
+"""The caps that are tried, as far as there are validation points; and no cap at all."""
 
 ROWS_A_POINT = 10
 """Without a declared number of rows, a rehearsal supposes so many for each validation point."""
 
-_MOST_STAND_INS = 500  # validation points that stand for rows; more are thinned out evenly
+_MOST_STAND_INS = 5000  # validation points that stand for rows; more are thinned out evenly
+_MOST_REHEARSED = 500  # of them in a rehearsal, which only has to tell caps apart
 _DRAWS = 3
 _CALIBRATED_CAP = 50  # whose noise is found in earnest before a cap is chosen
 _PSEUDO_ROWS = 1000
@@ -97,14 +100,33 @@ class Judged:
         if method.metric == "euclidean":
             neighbors.check_scale(validation.x)
             centre = validation.x.mean(axis=0, dtype=np.float64)
-        some = np.unique(np.linspace(0, len(validation) - 1, min(len(validation), _MOST_STAND_INS)).astype(np.int64))
+        some = _thinned(len(validation), _MOST_STAND_INS)
         rows = neighbors.prepare(
             validation.x[some], codes[some], known.size, method.metric, centre=centre, dtype=dtype, threads=threads
         )
         return cls(validation.x, codes, rows, known.size, known, centre)
 
+    def rehearsed(self, threads: int) -> Judged:
+        """The same points, with few enough that stand for rows."""
+        if len(self.stand_ins) <= _MOST_REHEARSED:
+            return self
+        some = _thinned(len(self), _MOST_REHEARSED)
+        rows = neighbors.prepare(
+            self.x[some], self.point_codes[some], self.n_classes, self.stand_ins.metric, centre=self.centre,
+            dtype="float64" if self.stand_ins.x.dtype == np.float64 else "float32", threads=threads,
+        )  # fmt: skip
+        return replace(self, stand_ins=rows)
+
     def __len__(self) -> int:
         return int(self.point_codes.size)
+
+    def same_as(self, validation: Points, classes: NDArray[Any]) -> bool:
+        """Whether it was made of these points and classes."""
+        return (
+            np.array_equal(self.x, validation.x)
+            and np.array_equal(self.classes, classes)
+            and np.array_equal(self.point_codes, encode(validation.y, classes))
+        )
 
     def meeting(self, rows: Rows) -> Judges:
         """The points made ready to meet some rows."""
@@ -114,6 +136,11 @@ class Judged:
         """The stand-ins' links with all points, capped."""
         links = link_nearest(self.stand_ins, self.meeting(self.stand_ins), radius, cap, threads=threads)
         return PublicLinks.of(self.stand_ins, links, self.point_codes, self.n_classes)
+
+
+def _thinned(n: int, most: int) -> NDArray[np.int64]:
+    """Places of at most so many of n points, evenly spread."""
+    return np.unique(np.linspace(0, n - 1, min(n, most)).astype(np.int64))
 
 
 @dataclass(frozen=True, eq=False)
@@ -139,6 +166,13 @@ class Plan:
         fingerprint: SHA-256 over the validation points and the classes.
         judged: The validation set, made ready.
         links: Its links with itself, capped.
+
+    Example:
+        >>> import dataworth as dw
+        >>> validation = dw.Points([[1.0, 0.1], [1.0, 0.2], [0.1, 1.0], [0.2, 1.0]], [0, 0, 1, 1])
+        >>> plan = dw.plan_release(validation, method=dw.ThresholdKNNShapley(radius=0.5), spend=dw.Budget(1.0, 1e-5))
+        >>> [promise.relation for promise in plan.guarantees]
+        ['add_or_remove', 'replace']
     """
 
     method: ThresholdKNNShapley
@@ -162,16 +196,22 @@ class Plan:
 
     @property
     def coherent(self) -> bool:
-        """Whether its events are those of its cap and noise scales: what is charged is what is released."""
+        """Whether its events and promises are those of its cap and noise scales: what is charged is released."""
+        settled = self.mechanism == self.asked or (
+            isinstance(self.asked, CappedLinks)
+            and isinstance(self.mechanism, CappedLinks)
+            and self.mechanism.links in _caps(self.asked, len(self.judged), noise=self.spend is not None)
+        )
         if self.spend is None:
-            return not self.events and self.sigma == 0
+            return settled and not self.events and not self.guarantees and self.sigma == 0
         counted = isinstance(self.mechanism, CappedLinks) and self.expected_rows is None
         try:
             rows_sigma = _rows_sigma(self.sigma, self.mechanism) if counted else None
             events = _events(self.mechanism, len(self.judged), counted, self.sigma)
         except MethodError:  # a scale that no sampler takes
             return False
-        return (self.events, self.rows_sigma) == (events, rows_sigma)
+        promises = _promises(events, self.spend, self.unit, self.relation)
+        return settled and (self.events, self.rows_sigma, self.guarantees) == (events, rows_sigma, promises)
 
     def table(self) -> Table:
         """The plan as a table."""
@@ -241,7 +281,7 @@ def plan_release(
         ...     validation, method=dw.ThresholdKNNShapley(radius=0.5), spend=dw.Budget(1.0, 1e-5), expected_rows=100
         ... )
         >>> plan.mechanism, round(float(plan.sigma), 2)
-        (CappedLinks(links=4), 7.47)
+        (CappedLinks(links=4), 7.46)
     """
     if not isinstance(method, ThresholdKNNShapley):
         raise MethodError(f"only ThresholdKNNShapley has a private release, not {type(method).__name__}")
@@ -252,7 +292,7 @@ def plan_release(
     whose = Row() if unit is None else unit
     workers = team_size(threads)
     judged = Judged.of(validation, method, classes, dtype, workers)
-    rehearsal = _Rehearsal(judged, method, expected_rows or ROWS_A_POINT * len(judged), workers)
+    rehearsal = _Rehearsal(judged.rehearsed(workers), method, expected_rows or ROWS_A_POINT * len(judged), workers)
     caps = _caps(chosen, len(judged), noise=spend is not None)
     counted = isinstance(chosen, CappedLinks) and expected_rows is None
     trials: dict[int, _Trial] = {}
@@ -291,7 +331,7 @@ def _caps(mechanism: Mechanism, points: int, *, noise: bool) -> list[int]:
         case CappedLinks(links=None) if not noise:
             return [points]
         case CappedLinks(links=None):
-            return [cap for cap in CAPS if cap < points] + [min(points, CAPS[-1])]
+            return [*(cap for cap in CAPS if cap < points), points]
         case CappedLinks(links=int(links)):
             return [min(links, points)]
         case _:
@@ -309,8 +349,13 @@ def _noise(
         return Fraction(0), (), ()
     sigma = _calibrated(mechanism, points, counted, spend, unit, relation)
     events = _events(mechanism, points, counted, sigma)
+    return sigma, events, _promises(events, spend, unit, relation)
+
+
+def _promises(events: tuple[Event, ...], spend: Budget, unit: Unit, relation: Relation) -> tuple[Guarantee, ...]:
+    """What is promised under the relation that the spend is for, and under the other."""
     other: Relation = "replace" if relation == "add_or_remove" else "add_or_remove"
-    return sigma, events, (Guarantee(spend, unit, relation), *_other_guarantee(events, spend, unit, other))
+    return Guarantee(spend, unit, relation), *_other_guarantee(events, spend, unit, other)
 
 
 def _events(mechanism: Mechanism, points: int, counted: bool, sigma: Fraction) -> tuple[Event, ...]:

@@ -12,7 +12,7 @@ import json
 import time
 import warnings
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 __all__ = ["release_points"]
 
 UNUSABLE, BEYOND = 1, 2  # positions in records.release.REASONS
-_MOST_OWNER_NAME = 500
+_MOST_NAME = 500
 
 
 def release_points(
@@ -92,7 +92,8 @@ def release_points(
         The release.
 
     Raises:
-        BudgetExceeded: The ledger has not enough left; nothing was computed and nothing spent.
+        BudgetExceeded: The ledger has not enough left; nothing was spent, and nothing computed unless others spent
+            what was left meanwhile.
         LedgerError: The request key was used for another request, or a ledger was given together with a seed.
         MethodError: A method, mechanism or budget that cannot be used.
         DataError: Features or labels that do not fit together.
@@ -112,20 +113,27 @@ def release_points(
         ('NOT PRIVATE', 2, 0)
     """
     source, whose, relation = _who_answers(ledger, spend, unit, insecure_seed)
-    _check_inputs(train, validation, method)
+    _check_question(validation, method)
     check_rows(expected_rows)
-    owners = _owner_names(train, whose)
-    points = fingerprint(validation, class_list(validation, classes))
+    known = class_list(validation, classes)
+    points = fingerprint(validation, known)
     if plan is not None:
-        _check_plan(plan, points, method, spend, mechanism, expected_rows, whose, relation)
+        if plan.fingerprint != points or not plan.judged.same_as(validation, known):
+            raise MethodError("the plan was made for another validation set or other classes; make it anew")
+        _check_plan(plan, method, spend, mechanism, expected_rows, whose, relation)
         mechanism, expected_rows = plan.asked, plan.expected_rows
     # What was asked, not what came of it: so a retry finds its answer whatever else has changed since.
     population = "none" if ledger is None else ledger.population
-    asked = [method, mechanism or CappedLinks(), spend, whose, relation, expected_rows, population, data_version]
+    asked = [
+        replace(method, radius=float(method.radius)), mechanism or CappedLinks(), spend, whose, relation, expected_rows,
+        population, data_version, dtype,
+    ]  # fmt: skip
     digest = hashlib.sha256(json.dumps([points, *map(str, asked)]).encode()).hexdigest()
     stored = None if ledger is None or request_key is None else ledger.find(request_key, digest)
     if stored is not None:
         return Release.from_bytes(stored.payload).numbered(stored.number)
+    _check_rows(train, validation)
+    _names(train, whose)  # what cannot be a name is told before anything is spent
     if plan is None:
         plan = plan_release(
             validation, method=method, spend=spend, mechanism=mechanism, expected_rows=expected_rows, classes=classes,
@@ -145,7 +153,7 @@ def release_points(
             stacklevel=2,
         )
     workers = team_size(threads)
-    release = _released(train, owners, plan, source, population, data_version, dtype, workers, progress)
+    release = _released(train, plan, source, population, data_version, dtype, workers, progress)
     if ledger is None or charge is None:
         return release
     kept = ledger.commit(
@@ -179,57 +187,85 @@ def _who_answers(
     return random_source(), ledger.unit, ledger.relation
 
 
-def _check_inputs(train: Points, validation: Points, method: ThresholdKNNShapley) -> None:
-    if not isinstance(train, Points) or not isinstance(validation, Points):
-        raise InputError("train and validation must be dataworth.Points; dataworth.read_points makes them from files")
+def _check_question(validation: Points, method: ThresholdKNNShapley) -> None:
+    """Refuse what is wrong with the question itself, all of which is public."""
+    if not isinstance(validation, Points):
+        raise InputError("validation must be dataworth.Points; dataworth.read_points makes them from files")
     if not isinstance(method, ThresholdKNNShapley):
         raise MethodError(f"only ThresholdKNNShapley has a private release, not {type(method).__name__}")
     if validation.missing:
         raise DataError(f"{validation.missing} of {len(validation)} validation points hold NaN or infinity")
+
+
+def _check_rows(train: Points, validation: Points) -> None:
+    if not isinstance(train, Points):
+        raise InputError("train must be dataworth.Points; dataworth.read_points makes them from files")
     check_same_features(train, validation)
-    if (train.y.dtype.kind == "U") != (validation.y.dtype.kind == "U"):
-        kinds = {True: "text", False: "numbers"}
-        raise DataError(
-            f"train labels are {kinds[train.y.dtype.kind == 'U']}, validation labels "
-            f"{kinds[validation.y.dtype.kind == 'U']}; use one kind for both"
-        )
 
 
-def _owner_names(train: Points, unit: Unit) -> NDArray[Any]:
-    """Who is told about each row; without owners, every row is its own."""
-    if train.owners is None:
-        if isinstance(unit, Owner):
-            raise InputError(f"the unit is {unit}, but the rows have no owners; give owners=")
-        return train.ids
-    if train.owners.dtype.kind == "U":
-        bare = np.char.strip(train.owners)
-        odd = sum(not name or not name.isprintable() or len(name) > _MOST_OWNER_NAME for name in np.unique(bare))
+def _names(train: Points, unit: Unit) -> tuple[NDArray[Any], NDArray[Any]]:
+    """What each row is called to its owner, and who that is; without owners, every row is its own.
+
+    An owner reads both as text, so that how others are called changes nothing of it.
+    """
+    if train.owners is None and isinstance(unit, Owner):
+        raise InputError(f"the unit is {unit}, but the rows have no owners; give owners=")
+    owners = train.ids if train.owners is None else train.owners
+    for what, names in (("row id", train.ids), ("owner name", owners)):
+        odd = 0 if names.dtype.kind != "U" else sum(not _is_name(name) for name in np.unique(names).tolist())
         if odd:
             raise DataError(
-                f"{odd} owner name{'s are' if odd > 1 else ' is'} empty, longer than {_MOST_OWNER_NAME} characters, or "
-                "holds characters that cannot be printed; give every owner a name"
+                f"{odd} {what}{'s are' if odd > 1 else ' is'} empty, longer than {_MOST_NAME} characters, or "
+                f"holds characters that cannot be printed; give every {what.split()[0]} a name"
             )
-    return train.owners
+    return (train.ids if train.named else _numbers(owners)), owners
 
 
-def _row_names(train: Points, owners: NDArray[Any]) -> NDArray[Any]:
-    """What each row is called to its owner: its id or, where ids are mere positions, its number among the owner's.
+def _is_name(name: str) -> bool:
+    return bool(name.strip()) and name.strip().isprintable() and len(name) <= _MOST_NAME
 
-    A position in the whole data would tell an owner how many rows there are of others.
-    """
-    if train.named:
-        return train.ids
-    positions = np.arange(len(train))
+
+def _numbers(owners: NDArray[Any]) -> NDArray[np.int64]:
+    """Each row's number among its owner's: a place in the whole data would tell how many rows others have."""
+    places = np.arange(owners.size)
     order = np.argsort(owners, kind="stable")
     _, starts, sizes = np.unique(owners[order], return_index=True, return_counts=True)
-    numbers = np.empty_like(positions)
-    numbers[order] = positions - np.repeat(starts, sizes)
+    numbers = np.empty_like(places)
+    numbers[order] = places - np.repeat(starts, sizes)
     return numbers
+
+
+def _id_order(ids: NDArray[Any]) -> NDArray[np.int64]:
+    """Rows in ascending order of id: whole numbers by size, then any other text; each by itself alone."""
+    if ids.dtype.kind != "U":
+        return np.argsort(ids, kind="stable")
+
+    def key(row: int) -> tuple[int, int, str]:
+        text = str(ids[row])
+        whole = text.isascii() and text.removeprefix("-").isdecimal() and str(int(text)) == text
+        return (0, int(text), "") if whole else (1, 0, text)
+
+    return np.array(sorted(range(ids.size), key=key), dtype=np.int64)
+
+
+def _codes(labels: NDArray[Any], classes: NDArray[Any]) -> NDArray[np.int64]:
+    """Class numbers, -1 for a label that is none; where one side is text and the other numbers, both as text."""
+    if (labels.dtype.kind == "U") == (classes.dtype.kind == "U"):
+        return encode(labels, classes)
+    texts = _as_text(classes)
+    order = np.argsort(texts)
+    found = encode(_as_text(labels), texts[order])
+    return np.where(found >= 0, order[found], -1)
+
+
+def _as_text(labels: NDArray[Any]) -> NDArray[Any]:
+    if labels.dtype.kind != "f":
+        return labels.astype(np.str_)
+    return np.array([str(int(label)) if label == int(label) else repr(label) for label in labels.tolist()])
 
 
 def _check_plan(
     plan: Plan,
-    points: str,
     method: ThresholdKNNShapley,
     spend: Budget | None,
     mechanism: Mechanism | None,
@@ -238,12 +274,12 @@ def _check_plan(
     relation: Relation,
 ) -> None:
     """Refuse a plan that was made for something else than what is asked."""
-    if plan.fingerprint != points:
-        raise MethodError("the plan was made for another validation set or other classes; make it anew")
     if (plan.method, plan.spend, plan.unit, plan.relation) != (method, spend, unit, relation):
         raise MethodError("the plan was made for another method, spend, unit or relation; make it anew")
     if not plan.coherent:
-        raise MethodError("the plan was changed: its events are not those of its cap and noise scales; make it anew")
+        raise MethodError(
+            "the plan was changed: its events or promises are not those of its cap and noise; make it anew"
+        )
     if mechanism not in (None, plan.asked, plan.mechanism) or expected_rows not in (None, plan.expected_rows):
         raise MethodError("a plan settles the mechanism and the expected rows; leave mechanism= and expected_rows= out")
 
@@ -270,6 +306,7 @@ class _Linked:
 
 def _link(
     train: Points,
+    ids: NDArray[Any],
     owners: NDArray[Any],
     judged: Judged,
     plan: Plan,
@@ -283,11 +320,11 @@ def _link(
     if isinstance(plan.unit, Owner):
         # A rule on each owner's rows alone, and before the cap: the lowest ids, usable or not.
         _, codes = np.unique(owners, return_inverse=True)
-        reason[~first_rows(codes, np.argsort(train.ids, kind="stable"), plan.unit.rows)] = BEYOND
+        reason[~first_rows(codes, _id_order(ids), plan.unit.rows)] = BEYOND
     at = np.flatnonzero(reason == 0)
     if at.size == 0:
         return _Linked(None, None, at, reason)
-    codes = encode(train.y, judged.classes)
+    codes = _codes(train.y, judged.classes)
     all_of_them = at.size == len(train)
     rows = neighbors.prepare(
         train.x if all_of_them else train.x[at], codes if all_of_them else codes[at], judged.n_classes, metric,
@@ -302,7 +339,6 @@ def _link(
 
 def _released(
     train: Points,
-    owners: NDArray[Any],
     plan: Plan,
     source: Source,
     population: str,
@@ -312,7 +348,8 @@ def _released(
     progress: bool | None,
 ) -> Release:
     judged = plan.judged
-    linked = _link(train, owners, judged, plan, dtype, threads, progress)
+    ids, owners = _names(train, plan.unit)
+    linked = _link(train, ids, owners, judged, plan, dtype, threads, progress)
     noisy_rows = None
     if isinstance(plan.mechanism, Subsampled):
         noisy, sums = _subsampled(linked, judged, plan, plan.mechanism, source, threads)
@@ -344,7 +381,7 @@ def _released(
         },
         made=time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
         number=None,
-        rows={"ids": _row_names(train, owners), "owners": owners, **columns, "reason": linked.reason},
+        rows={"ids": ids, "owners": owners, **columns, "reason": linked.reason},
     )
 
 
@@ -384,29 +421,28 @@ def _subsampled(
     """Noise on the counts of a fresh subsample at each point; an owner's own bit is known to that owner alone."""
     classes, semivalue = judged.n_classes, plan.method.semivalue
     sums = _Sums.of(linked, judged, threads)
+    if plan.expected_rows is not None:
+        sums.add_proxy(plan.links.counts(prior_weights(plan.links, plan.expected_rows)), classes, semivalue)
     if linked.rows is None:
         return source.add_noise(_counts(linked, len(judged)), plan.sigma).counts, sums
-    let_in = _draw(source, sums.bits.shape, mechanism, threads) & sums.bits
+    let_in = _let_in(source, sums.bits, mechanism, threads)
     counts = np.stack(neighbors.tally(linked.rows, let_in, judged.point_codes, threads=threads), axis=1)
     noisy = source.add_noise(counts, plan.sigma).counts
     sums.add(let_in, clamped(noisy, plan.sigma, True, classes, semivalue))
     sums.add(sums.bits & ~let_in, clamped(noisy, plan.sigma, False, classes, semivalue))
-    if plan.expected_rows is not None:
-        sums.add_proxy(plan.links.counts(prior_weights(plan.links, plan.expected_rows)), classes, semivalue)
     return noisy, sums
 
 
-def _draw(source: Source, shape: tuple[int, ...], mechanism: Subsampled, threads: int) -> NDArray[np.uint8]:
-    """Independent bits for every row and point, packed like links."""
-    groups, n = shape
-    packed = np.empty((groups, n), dtype=np.uint8)
+def _let_in(source: Source, bits: NDArray[np.uint8], mechanism: Subsampled, threads: int) -> NDArray[np.uint8]:
+    """Of the links, those whose rows are let in: a fresh bit for each; a pair without a link needs none."""
+    chosen = np.empty_like(bits)
 
     def group(_: int, number: int) -> None:
-        bits = source.draw_bits(8 * n, mechanism.probability)
-        packed[number] = np.packbits(bits, bitorder="little")
+        drawn = source.draw_bits(int(np.bitwise_count(bits[number]).sum()), mechanism.probability)
+        neighbors.pick_links(bits[number], drawn, chosen[number])
 
-    run(group, groups, threads if source.private else 1)  # a seeded source gives its bits in one order
-    return packed
+    run(group, bits.shape[0], threads if source.private else 1)  # a seeded source gives its bits in one order
+    return chosen
 
 
 @dataclass(frozen=True, eq=False)

@@ -7,6 +7,7 @@ import re
 from datetime import UTC, datetime
 from decimal import Decimal
 from fractions import Fraction
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -410,3 +411,16 @@ def test_the_head_moves_with_every_release(location: str) -> None:
     assert all(re.fullmatch("[0-9a-f]{64}", head) for head in heads)
     assert ledger.verify().head == heads[-1]
     assert all(ledger.verify(head=head).ok for head in heads)
+
+
+def test_the_head_does_not_tell_of_the_answer(tmp_path: Path) -> None:
+    """The head is shown to anybody, and an answer is made of private rows: equal ledgers must not have equal heads."""
+    heads = set()
+    for number in range(3):
+        ledger = create(tmp_path / f"{number}.db")
+        commit(ledger, WHOLE, payload=b"the same answer", noisy=NOISY)
+        rows = execute(str(tmp_path / f"{number}.db"), "SELECT payload FROM dataworth_outbox")
+        assert bytes(rows[0][0]).endswith(b"the same answer")
+        assert ledger.stored(1).payload == b"the same answer"
+        heads.add(bytes(rows[0][0])[:32])
+    assert len(heads) == 3

@@ -33,7 +33,8 @@ def hash_release(row: Mapping[str, Any], *, shape: str, counts: bytes, payload: 
         row: The columns of ``RELEASE``.
         shape: Of the noisy counts.
         counts: The noisy counts as bytes.
-        payload: The answer.
+        payload: The answer after its random bytes. An answer is made of private rows, and hashes are shown: only
+            what nobody can guess may be hashed.
     """
     columns = {name: row[name] for name in RELEASE}
     beside = {"shape": shape, "counts": _sha256(counts), "payload": _sha256(payload)}

@@ -92,4 +92,4 @@ OUTBOX = Table(
     Column("number", BigInteger, ForeignKey("dataworth_releases.number"), primary_key=True, autoincrement=False),
     Column("payload", LargeBinary, nullable=False),
 )
-"""The answer of each release, for whoever asks again."""
+"""The answer of each release, for whoever asks again, after random bytes that keep its hash from telling of it."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import secrets
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -73,16 +74,21 @@ def chain_ends(connection: Connection) -> tuple[str, int, str] | None:
     return None if row is None else (row.start, row.number, row.hash)
 
 
+SALT = 32
+"""Random bytes before each stored answer: without them its hash, which is shown, would let anybody test a guess."""
+
+
 def insert_release(connection: Connection, row: Mapping[str, Any], *, noisy: NDArray[np.int64], payload: bytes) -> None:
     """Write a release, its noisy counts and its answer, and make it the head of the chain."""
     number = row["number"]
     shape, counts = json.dumps(list(noisy.shape)), noisy.astype("<i8").tobytes()
-    own = hash_release(row, shape=shape, counts=counts, payload=payload)
+    kept = secrets.token_bytes(SALT) + payload
+    own = hash_release(row, shape=shape, counts=counts, payload=kept)
     connection.execute(insert(RELEASES).values(**row, hash=own))
     steps.at("release written")
     connection.execute(insert(NOISY).values(number=number, shape=shape, counts=counts))
     steps.at("noisy written")
-    connection.execute(insert(OUTBOX).values(number=number, payload=payload))
+    connection.execute(insert(OUTBOX).values(number=number, payload=kept))
     steps.at("outbox written")
     connection.execute(update(LEDGER).where(LEDGER.c.id == 1).values(releases=number, head=own))
     steps.at("chained")
@@ -163,4 +169,4 @@ def _stored(connection: Connection, which: ColumnElement[bool]) -> tuple[Stored,
     except (TypeError, ValueError) as error:
         raise LedgerError(f"release {row.number} is damaged; see what `dataworth budget --verify` says") from error
     noisy.setflags(write=False)
-    return Stored(number=row.number, payload=bytes(row.payload), noisy=noisy, made=row.made), row.digest
+    return Stored(number=row.number, payload=bytes(row.payload)[SALT:], noisy=noisy, made=row.made), row.digest

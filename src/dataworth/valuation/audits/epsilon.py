@@ -150,8 +150,7 @@ def draw_releases(train: Points, validation: Points, plan: Plan, draws: int, sou
 
 def _release(train: Points, plan: Plan, source: Source) -> NDArray[np.int64]:
     return _released(
-        train, train.ids if train.owners is None else train.owners, plan, source,
-        population="audit", data_version="", dtype="float32", threads=1, progress=False,
+        train, plan, source, population="audit", data_version="", dtype="float32", threads=1, progress=False,
     ).noisy  # fmt: skip
 
 
