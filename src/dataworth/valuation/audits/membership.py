@@ -259,6 +259,7 @@ def _giver(
 
 def _predict(attack: Attack, method: ThresholdKNNShapley, plan: Plan, cap: int, noisy: NDArray[np.int64]) -> Prediction:
     """What the validation set predicts of the counts of every data set; the copy itself hardly moves it."""
+    # Not the plan's own links: one plan, for its noise, may serve many attacks, each with its validation set.
     links = Judged.of(attack.task.validation, method, attack.classes, "float32", 1).linked(method.radius, cap, 1)
     found = [explain(links, counts, float(plan.sigma), attack.members) for counts in noisy]
     return Prediction(np.concatenate([each.mean for each in found]), np.concatenate([each.variance for each in found]))
