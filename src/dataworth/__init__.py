@@ -19,7 +19,21 @@ if TYPE_CHECKING:  # what type checkers and editors see; a test keeps it the sam
     )
     from dataworth.kernels.threshold import Beta
     from dataworth.privacy.ledger import Ledger
-    from dataworth.records import Answer, Budget, Exhibit, Guarantee, Links, Owner, Points, Release, Row, Table, Values
+    from dataworth.records import (
+        Answer,
+        Attributions,
+        Budget,
+        Exhibit,
+        Guarantee,
+        Items,
+        Links,
+        Owner,
+        Points,
+        Release,
+        Row,
+        Table,
+        Values,
+    )
     from dataworth.report import write_report
     from dataworth.valuation import (
         KNNRegressionShapley,
@@ -45,6 +59,7 @@ __version__ = "0.1.0"
 
 __all__ = [
     "Answer",
+    "Attributions",
     "Beta",
     "Budget",
     "BudgetExceeded",
@@ -54,6 +69,7 @@ __all__ = [
     "Exhibit",
     "Guarantee",
     "InputError",
+    "Items",
     "KNNRegressionShapley",
     "KNNShapley",
     "Ledger",
@@ -96,6 +112,7 @@ __all__ = [
 # Public name -> the module it lives in, loaded on first use, so that `import dataworth` stays light.
 _HOMES = {
     "Answer": "records",
+    "Attributions": "records",
     "Beta": "kernels.threshold",
     "Budget": "records",
     "BudgetExceeded": "errors",
@@ -105,6 +122,7 @@ _HOMES = {
     "Exhibit": "records",
     "Guarantee": "records",
     "InputError": "errors",
+    "Items": "records",
     "KNNRegressionShapley": "valuation",
     "KNNShapley": "valuation",
     "Ledger": "privacy.ledger",

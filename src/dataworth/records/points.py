@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 from dataworth.errors import DataError
 from dataworth.records.arrays import check_unmasked, exact, read_only
 
-__all__ = ["Item", "Points", "missing_features"]
+__all__ = ["Item", "Points", "features_of", "missing_features", "names_of"]
 
 Item: TypeAlias = str | bytes | Path
 """What a row was before it became features: a text, or an image as encoded bytes or a path."""
@@ -70,12 +70,12 @@ class Points:
         items: Sequence[Item] | None = None,
         allow_missing: bool = False,
     ) -> None:
-        checked_x = _features(x)
+        checked_x = features_of(x)
         missing = int(checked_x.shape[0] - np.isfinite(checked_x).all(axis=1).sum())
         if missing and not allow_missing:
             raise missing_features(missing, checked_x.shape[0])
         n, d = checked_x.shape
-        checked_ids = np.arange(n) if ids is None else _names(ids, n, "ids")
+        checked_ids = np.arange(n) if ids is None else names_of(ids, n, "ids")
         repeated = n - np.unique(checked_ids).size
         if repeated:
             raise DataError(f"ids must be unique, but {repeated} of {n} rows repeat an id that another row has")
@@ -87,7 +87,7 @@ class Points:
         settle(self, "x", read_only(checked_x))
         settle(self, "y", read_only(_labels(y, n)))
         settle(self, "ids", read_only(checked_ids))
-        settle(self, "owners", None if owners is None else read_only(_names(owners, n, "owners")))
+        settle(self, "owners", None if owners is None else read_only(names_of(owners, n, "owners")))
         settle(self, "features", None if features is None else tuple(str(name) for name in features))
         settle(self, "items", None if items is None else tuple(items))
         settle(self, "missing", missing)  # how many rows have missing features
@@ -133,7 +133,12 @@ class Points:
         return taken
 
 
-def _features(x: ArrayLike) -> NDArray[Any]:
+def features_of(x: ArrayLike) -> NDArray[Any]:
+    """A table of numbers as rows of float32 or float64, ``(n, d)``, ready to compute with; it may hold NaN.
+
+    Raises:
+        DataError: It is ragged, empty, or holds other things than real numbers.
+    """
     check_unmasked(x, "x")
     try:
         array = np.asarray(x)
@@ -187,7 +192,12 @@ def _labels(y: ArrayLike, n: int) -> NDArray[Any]:
     return array
 
 
-def _names(values: ArrayLike, n: int, name: str) -> NDArray[Any]:
+def names_of(values: ArrayLike, n: int, name: str) -> NDArray[Any]:
+    """One name a row, integers or strings.
+
+    Raises:
+        DataError: Names that are missing or of another kind, or another number of them than ``n``.
+    """
     array = _column(values, n, name)
     if array.dtype.kind not in "Uiu":
         raise DataError(f"{name} must be integers or strings, not {array.dtype}")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import html
 import json
+import math
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -16,6 +17,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from dataworth.errors import DataError, InputError, MissingExtra
 from dataworth.records.arrays import exact, read_only
+from dataworth.records.attributions import Attributions
 from dataworth.records.evidence import Evidence, Table, evidence_from_json, evidence_to_json
 from dataworth.records.files import whole_file
 
@@ -26,6 +28,10 @@ FORMAT = "dataworth.values/1"
 OWNER_CAVEAT = (
     "A sum of row values is not the owner's own Shapley value: that would count the owner's rows "
     "joining and leaving together. Use it to compare owners, not to pay them exactly."
+)
+ADDITIVE = (
+    "Exact: each generated item's worth is divided among its matches once, so what an owner's items earned is the "
+    "sum of what each of them earned."
 )
 
 
@@ -69,10 +75,11 @@ class Values:
         values: float64, shape ``(n,)``, in units of the method's utility (for classification: accuracy).
             For exact Shapley values they sum to what the whole set gains over the empty one.
         method: The method with its parameters, as text.
-        n_validation: How many validation points judged.
+        n_validation: How many validation points judged; for values by likeness, how many generated items were divided.
         owners: Who contributed each row, shape ``(n,)``, if known.
         provenance: What made these values: versions, settings, time; plain text and numbers.
         evidence: Links, tables and exhibits for a report, if they were asked for.
+        attributions: For values by likeness: what each row earned of each generated item.
 
     Raises:
         InputError: Arrays whose lengths differ, values that are not finite, or a provenance that is not plain.
@@ -91,6 +98,7 @@ class Values:
     owners: NDArray[Any] | None
     provenance: Mapping[str, str | int | float]
     evidence: tuple[Evidence, ...]
+    attributions: Attributions | None
 
     def __init__(
         self,
@@ -101,6 +109,7 @@ class Values:
         owners: ArrayLike | None = None,
         provenance: Mapping[str, str | int | float] = MappingProxyType({}),
         evidence: Sequence[Evidence] = (),
+        attributions: Attributions | None = None,
     ) -> None:
         checked = np.array(values, dtype=np.float64)  # a copy: what the caller does to theirs later is theirs
         names = exact(ids, "ids")
@@ -119,17 +128,21 @@ class Values:
         settle(self, "owners", None if whose is None else read_only(whose))
         settle(self, "provenance", MappingProxyType({key: _plain(key, fact) for key, fact in provenance.items()}))
         settle(self, "evidence", tuple(evidence))
+        if attributions is not None and not np.array_equal(attributions.ids, self.ids):
+            raise InputError("attributions must be of the very rows that are valued, in the same order")
+        settle(self, "attributions", attributions)
 
     def __len__(self) -> int:
         return int(self.values.shape[0])
 
     def __repr__(self) -> str:
+        judges = "validation points" if self.attributions is None else "generated items"
         figures = (
             f", min {self.values.min():.3g}, mean {self.values.mean():.3g}, max {self.values.max():.3g}"
             if len(self)
             else ""
         )
-        return f"Values({len(self)} rows by {self.method}, {self.n_validation} validation points{figures})"
+        return f"Values({len(self)} rows by {self.method}, {self.n_validation} {judges}{figures})"
 
     def _repr_html_(self) -> str:
         """A small table for notebooks; every text is escaped."""
@@ -170,8 +183,9 @@ class Values:
     def by_owner(self) -> Table:
         """Sums of values by owner, highest first, with the number of rows and the mean.
 
-        A sum of row values is **not** the owner's own Shapley value (their rows would have to join and
-        leave together); the table's note says so.
+        Values by likeness to generated items are additive: an owner's sum is exactly what their items earned, and
+        its share of everything is given too. Any other sum of row values is **not** the owner's own Shapley value
+        (their rows would have to join and leave together); the table's note says which.
 
         Raises:
             InputError: The owners are not known.
@@ -181,7 +195,12 @@ class Values:
         names, at = np.unique(self.owners, return_inverse=True)
         total = np.bincount(at, weights=self.values)
         rows = np.bincount(at)
+        additive = self.attributions is not None
+        if additive:
+            total = np.array([math.fsum(self.values[at == i]) for i in range(names.size)])
         order = np.argsort(-total, kind="stable")
+        everything = math.fsum(self.values)
+        shares = {"share": (total / everything)[order].tolist()} if additive and everything > 0 else {}
         return Table(
             "by-owner",
             "Values summed by owner",
@@ -189,9 +208,10 @@ class Values:
                 "owner": names[order].tolist(),
                 "rows": rows[order].tolist(),
                 "sum of values": total[order].tolist(),
+                **shares,
                 "mean value": (total / rows)[order].tolist(),
             },
-            note=OWNER_CAVEAT,
+            note=ADDITIVE if additive else OWNER_CAVEAT,
         )
 
     def detection(self, bad: ArrayLike) -> Detection:
@@ -291,7 +311,11 @@ class Values:
             "provenance": dict(self.provenance),
             "evidence": evidence_to_json(self.evidence),
         }
-        table = self.to_arrow().replace_schema_metadata({"dataworth": json.dumps(about)})
+        table = self.to_arrow()
+        if self.attributions is not None:
+            matches, about["generated"] = self.attributions.columns()
+            table = table.append_column("matches", matches)
+        table = table.replace_schema_metadata({"dataworth": json.dumps(about)})
         with whole_file(path) as temporary:
             pq.write_table(table, temporary)
         return Path(path)
@@ -320,10 +344,16 @@ class Values:
         try:
             about = json.loads(raw)
             if about["format"] == FORMAT:
+                ids = _names(table["id"])
+                owners = _names(table["owner"]) if "owner" in table.column_names else None
+                generated = about.get("generated")
                 return cls(
-                    ids=_names(table["id"]),
+                    ids=ids,
                     values=table["value"].to_numpy(),
-                    owners=_names(table["owner"]) if "owner" in table.column_names else None,
+                    owners=owners,
+                    attributions=None
+                    if generated is None
+                    else Attributions.from_columns(table["matches"], generated, ids, owners),
                     method=about["method"],
                     n_validation=about["n_validation"],
                     provenance=about["provenance"],
