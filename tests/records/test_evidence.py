@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import json
+from typing import Any
+
 import numpy as np
 import pytest
 
 import dataworth as dw
+from dataworth.records.evidence import evidence_from_json, evidence_to_json
 
 
 def test_columns_must_be_equally_long() -> None:
@@ -60,5 +64,31 @@ def test_an_exhibit_draws_columns_it_has() -> None:
 
 
 def test_an_unknown_kind_of_exhibit_is_refused() -> None:
-    with pytest.raises(dw.InputError, match="'e' must be one of curve, bars, points, rows, not 'hologram'"):
+    with pytest.raises(dw.InputError, match="'e' must be one of curve, bars, points, rows, pairs, not 'hologram'"):
         dw.Exhibit("e", "hologram", dw.Table("t", "T", {"a": [1]}), x="a", y="a", alt="")  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("kind", "x"), [("bars", [1, 2]), ("curve", [0, 1]), ("curve", ["a", "b"]), ("curve", [None, 1])]
+)
+def test_a_logarithmic_axis_is_for_curves_above_zero(kind: str, x: list[Any]) -> None:
+    with pytest.raises(dw.InputError, match="'e' is no such"):
+        dw.Exhibit("e", kind, dw.Table("t", "T", {"a": x}), x="a", y="a", alt="", log_x=True)  # type: ignore[arg-type]
+
+
+def test_exhibits_survive_saving() -> None:
+    curve = dw.Exhibit("c", "curve", dw.Table("t", "T", {"a": [0.1, 10.0]}), x="a", y="a", alt="", log_x=True)
+    table = dw.Table("p", "P", {"training item": ["a", "b"], "generated item": [7, None], "value": [0.5, 0.0]})
+    pairs = dw.Exhibit("p", "pairs", table, x="training item", y="generated item", series="value", alt="")
+    back = evidence_from_json(json.loads(json.dumps(evidence_to_json([curve, pairs]))))
+    assert evidence_to_json(back) == evidence_to_json([curve, pairs])
+    assert isinstance(back[0], dw.Exhibit)
+    assert back[0].log_x
+
+
+def test_exhibits_saved_before_there_were_logarithmic_axes_are_read() -> None:
+    piece = evidence_to_json([dw.Exhibit("e", "bars", dw.Table("t", "T", {"a": [1]}), x="a", y="a", alt="")])[0]
+    del piece["log_x"]
+    (back,) = evidence_from_json([piece])
+    assert isinstance(back, dw.Exhibit)
+    assert not back.log_x

@@ -18,7 +18,7 @@ from dataworth.records.arrays import exact
 __all__ = ["Evidence", "Exhibit", "Links", "Table"]
 
 Cell: TypeAlias = str | int | float | bool | None
-Kind: TypeAlias = Literal["curve", "bars", "points", "rows"]
+Kind: TypeAlias = Literal["curve", "bars", "points", "rows", "pairs"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -157,18 +157,21 @@ class Exhibit:
     Args:
         name: A short machine name, for example ``"removal-curve"``.
         kind: ``"curve"`` (lines over ``x``), ``"bars"`` (one bar a row of the table), ``"points"`` (a
-            scatter), or ``"rows"`` (the content of rows: cells of the table, with pictures in the column
-            named by ``y`` as ``data:image/...;base64`` addresses).
+            scatter), ``"rows"`` (the content of rows: cells of the table, with pictures in the column
+            named by ``y`` as ``data:image/...;base64`` addresses), or ``"pairs"`` (things, each beside what it
+            is matched with: one row of the table a pair, those of one thing together).
         table: The figures drawn.
-        x: Column along the horizontal axis (for ``"rows"``: the column of row ids).
-        y: Column along the vertical axis.
-        series: Column whose entries get a colour each, if any.
+        x: Column along the horizontal axis (for ``"rows"``: the column of row ids; for ``"pairs"``: the things).
+        y: Column along the vertical axis (for ``"pairs"``: what stands beside them, None where nothing does).
+        series: Column whose entries get a colour each, if any (for ``"pairs"``: a figure of each thing in ``x``).
         alt: What the picture shows, for readers who cannot see it.
         caption: What it means, and what it does not.
         title: What a reader sees above it; the table's title if not given.
+        log_x: Whether the horizontal axis of a curve is logarithmic; its figures are then above zero.
 
     Raises:
-        InputError: An unknown kind, or a column that the table does not have.
+        InputError: An unknown kind, a column that the table does not have, or a logarithmic axis for anything but
+            a curve over figures above zero.
 
     Example:
         >>> import dataworth as dw
@@ -187,6 +190,7 @@ class Exhibit:
     series: str | None = None
     caption: str = ""
     title: str = field(default="")
+    log_x: bool = False
 
     def __post_init__(self) -> None:
         if self.kind not in get_args(Kind):
@@ -195,6 +199,12 @@ class Exhibit:
         if missing:
             raise InputError(
                 f"exhibit {self.name!r} draws columns {missing}, but its table has {list(self.table.columns)}"
+            )
+        if self.log_x and not (
+            self.kind == "curve" and all(_is_above_zero(cell) for cell in self.table.columns[self.x])
+        ):
+            raise InputError(
+                f"a logarithmic axis is for curves over numbers above zero; exhibit {self.name!r} is no such"
             )
         if not self.title:
             object.__setattr__(self, "title", self.table.title)
@@ -234,7 +244,7 @@ def _to_json(piece: Evidence) -> dict[str, Any]:
                 "distance": piece.distance.tolist(), "same_label": piece.same_label.tolist()}  # fmt: skip
     return {"is": "exhibit", "name": piece.name, "kind": piece.kind, "table": _to_json(piece.table),
             "x": piece.x, "y": piece.y, "series": piece.series, "alt": piece.alt,
-            "caption": piece.caption, "title": piece.title}  # fmt: skip
+            "caption": piece.caption, "title": piece.title, "log_x": piece.log_x}  # fmt: skip
 
 
 def _from_json(piece: Mapping[str, Any]) -> Evidence:
@@ -249,6 +259,10 @@ def _from_json(piece: Mapping[str, Any]) -> Evidence:
             return Exhibit(table=table, **fields)  # type: ignore[arg-type]
         case other:
             raise DataError(f"unknown evidence {other!r}; this file may come from a newer dataworth")
+
+
+def _is_above_zero(cell: Cell) -> bool:
+    return isinstance(cell, int | float) and not isinstance(cell, bool) and cell > 0
 
 
 def _plain(cell: Any) -> Cell:

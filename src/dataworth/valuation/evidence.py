@@ -2,26 +2,21 @@
 
 from __future__ import annotations
 
-import base64
-import io
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from dataworth.data.images import read_image
-from dataworth.errors import DataError, InputError, MethodError
+from dataworth.errors import InputError, MethodError
 from dataworth.kernels.neighbors import METRICS, Metric, check_directions, pair_distance
 from dataworth.records import Evidence, Exhibit, Links, Points, Table, Values
+from dataworth.valuation.content import excerpt, thumbnail
 from dataworth.valuation.curves import removal_curve, values_of
 from dataworth.valuation.reading import check_same_features
 
 __all__ = ["gather_evidence"]
 
-THUMBNAIL = 96  # pixels, the longer side
-TEXT_SHOWN = 400  # characters of a text
 CLASSES_SHOWN = 100
 FEATURES_SHOWN = 12  # columns of a row without a picture or text
 _SLAB = 4_000_000  # features of validation points looked at together: 32 MB of float64
@@ -336,27 +331,5 @@ def _content(name: str, title: str, points: Points, at: NDArray[np.intp]) -> Exh
             note = f"The first {FEATURES_SHOWN} of {len(names):,} features."
     else:
         shown = "text" if all(isinstance(item, str) for _, item in items) else "picture"
-        columns[shown] = [_excerpt(item) if isinstance(item, str) else _thumbnail(i, item) for i, item in items]
+        columns[shown] = [excerpt(item) if isinstance(item, str) else thumbnail(i, item) for i, item in items]
     return Exhibit(name, "rows", Table(name, title, columns, note), x="id", y=shown, alt=f"{title}: their content.")
-
-
-def _excerpt(text: str) -> str:
-    return text if len(text) <= TEXT_SHOWN else f"{text[:TEXT_SHOWN]}..."
-
-
-def _thumbnail(at: int, item: bytes | Path) -> str:
-    """A small picture as a ``data:`` address; words in its place when the item is no readable picture."""
-    try:
-        pixels = read_image(at, item)
-    except DataError:
-        return "(this picture cannot be read)"
-    import PIL.Image
-
-    # From bare pixels: where and when a photograph was taken, and what else its file tells, stays behind.
-    small = PIL.Image.fromarray(pixels)
-    small.thumbnail((THUMBNAIL, THUMBNAIL))
-    # Tiny pictures (digits, icons) stay sharp as PNG; photographs are smaller as JPEG.
-    kind = "png" if max(small.size) <= 48 else "jpeg"
-    out = io.BytesIO()
-    small.save(out, kind)
-    return f"data:image/{kind};base64,{base64.b64encode(out.getvalue()).decode('ascii')}"
