@@ -52,15 +52,16 @@ def test_without_a_name_they_are_listed(run: Run) -> None:
 
 @pytest.mark.parametrize("protocol", ["leak-free", "shifted"])
 def test_the_experiment_is_asked_what_was_asked(run: Run, stub: Stub, tmp_path: Path, protocol: str) -> None:
-    options = ["--protocol", protocol, "--seeds", 3, "--datasets", "wind,pol", "--fetch"]
+    options = ["--protocol", protocol, "--seeds", 3, "--datasets", "wind,pol", "--fetch", "--work", tmp_path / "work"]
     assert run("reproduce", "small", "--data", tmp_path, *options).code == 0
     wanted = {"data": tmp_path, "protocol": protocol, "seeds": 3, "datasets": ["wind", "pol"], "fetch": True}
+    wanted["work"] = tmp_path / "work"
     assert stub.asked == wanted
 
 
 def test_the_published_protocol_is_the_default(run: Run, stub: Stub, tmp_path: Path) -> None:
     assert run("reproduce", "small", "--data", tmp_path).code == 0
-    wanted = {"data": tmp_path, "protocol": "published", "seeds": None, "datasets": None, "fetch": False}
+    wanted = {"data": tmp_path, "protocol": "published", "seeds": None, "datasets": None, "fetch": False, "work": None}
     assert stub.asked == wanted
 
 

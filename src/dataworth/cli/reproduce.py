@@ -46,6 +46,14 @@ def reproduce(
         int | None, typer.Option(min=1, metavar="N", help="How many seeds. Default: the protocol's.")
     ] = None,
     fetch: Annotated[bool, typer.Option("--fetch", help="Fetch tables that the folder lacks from OpenML.")] = False,
+    work: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="DIR",
+            help="Folder that keeps trained generators between runs. Default: one in the cache folder.",
+            show_default=False,
+        ),
+    ] = None,
     out: Annotated[
         Path | None, typer.Option(metavar="DIR", help="Folder for a CSV a table and report.html; created if need be.")
     ] = None,
@@ -69,7 +77,9 @@ def reproduce(
     results: list[Table | Exhibit] = []
     for name in names:
         experiment = experiments[name]
-        found = experiment.run(data, protocol=protocol.value, seeds=seeds, datasets=split_names(datasets), fetch=fetch)
+        found = experiment.run(
+            data, protocol=protocol.value, seeds=seeds, datasets=split_names(datasets), fetch=fetch, work=work
+        )
         show(_shown(result) for result in found)
         results += found
         if out is not None:
@@ -85,9 +95,9 @@ def reproduce(
 
 def _experiments() -> dict[str, Experiment]:
     """Every experiment by its name."""
-    from dataworth.papers import attacks, private, tknn
+    from dataworth.papers import attacks, gmvaluator, private, tknn
 
-    return tknn.EXPERIMENTS | private.EXPERIMENTS | attacks.EXPERIMENTS
+    return tknn.EXPERIMENTS | private.EXPERIMENTS | attacks.EXPERIMENTS | gmvaluator.EXPERIMENTS
 
 
 def _shown(result: Table | Exhibit) -> Table | str:

@@ -33,6 +33,8 @@ class Setting:
         datasets: Names of the data sets to use; None takes all the folder has.
         fetch: Whether a data set that the folder lacks may be fetched from OpenML.
         progress: Show a progress bar; None shows it on a terminal only.
+        work: Folder for what takes long to make and is kept between runs, such as trained generators; None takes the
+            user's cache folder.
     """
 
     data: Path
@@ -41,6 +43,7 @@ class Setting:
     datasets: list[str] | None
     fetch: bool
     progress: bool | None
+    work: Path | None = None
 
     @property
     def all_seeds(self) -> range:
@@ -81,6 +84,7 @@ class Experiment:
         datasets: list[str] | None = None,
         fetch: bool = False,
         progress: bool | None = None,
+        work: Path | None = None,
     ) -> list[Result]:
         """Run it on the data sets that are there.
 
@@ -93,6 +97,7 @@ class Experiment:
             datasets: Names of the data sets to use; if not given, all the folder has.
             fetch: Fetch tables that the folder lacks from OpenML.
             progress: Show a progress bar; None shows it on a terminal only.
+            work: Folder that keeps trained generators between runs; if not given, one in the user's cache folder.
 
         Returns:
             Tables and pictures; the notes say how they came about and what is missing.
@@ -105,7 +110,7 @@ class Experiment:
             raise InputError(f"protocol must be one of {', '.join(map(repr, get_args(Protocol)))}, not {protocol!r}")
         if seeds is not None and seeds < 1:
             raise InputError(f"seeds must be a positive number, not {seeds}")
-        return self.measure(self, Setting(Path(data), protocol, seeds, datasets, fetch, progress))  # type: ignore[arg-type]
+        return self.measure(self, Setting(Path(data), protocol, seeds, datasets, fetch, progress, work))  # type: ignore[arg-type]
 
 
 class Shelf:

@@ -1,1 +1,8 @@
 """GMValuator (arXiv 2304.10701; ICLR 2025): its criteria, and experiments on whether likeness is worth anything."""
+
+from dataworth.papers.experiment import Experiment
+
+__all__ = ["EXPERIMENTS"]
+
+EXPERIMENTS: dict[str, Experiment] = {}
+"""Every experiment by its name."""
