@@ -13,6 +13,7 @@ import dataworth
 
 NAMES = [
     "Answer",
+    "Attributions",
     "Beta",
     "Budget",
     "BudgetExceeded",
@@ -22,6 +23,7 @@ NAMES = [
     "Exhibit",
     "Guarantee",
     "InputError",
+    "Items",
     "KNNRegressionShapley",
     "KNNShapley",
     "Ledger",
@@ -49,10 +51,12 @@ NAMES = [
     "audit_epsilon",
     "audit_membership",
     "embed_images",
+    "embed_items",
     "embed_texts",
     "gather_evidence",
     "index_points",
     "plan_release",
+    "read_items",
     "read_points",
     "release_points",
     "removal_curve",

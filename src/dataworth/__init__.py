@@ -50,6 +50,7 @@ if TYPE_CHECKING:  # what type checkers and editors see; a test keeps it the sam
     )
     from dataworth.valuation.audits import audit_epsilon, audit_membership
     from dataworth.valuation.embedding import embed_images, embed_texts
+    from dataworth.valuation.items import embed_items, read_items
     from dataworth.valuation.methods import CappedLinks, Subsampled
     from dataworth.valuation.planning import Plan, plan_release
     from dataworth.valuation.releases import release_points
@@ -97,10 +98,12 @@ __all__ = [
     "audit_epsilon",
     "audit_membership",
     "embed_images",
+    "embed_items",
     "embed_texts",
     "gather_evidence",
     "index_points",
     "plan_release",
+    "read_items",
     "read_points",
     "release_points",
     "removal_curve",
@@ -149,10 +152,12 @@ _HOMES = {
     "audit_epsilon": "valuation.audits",
     "audit_membership": "valuation.audits",
     "embed_images": "valuation.embedding",
+    "embed_items": "valuation.items",
     "embed_texts": "valuation.embedding",
     "gather_evidence": "valuation",
     "index_points": "valuation.updates",
     "plan_release": "valuation.planning",
+    "read_items": "valuation.items",
     "read_points": "valuation",
     "release_points": "valuation.releases",
     "removal_curve": "valuation",

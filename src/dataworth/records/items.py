@@ -14,7 +14,7 @@ from dataworth.errors import DataError, InputError
 from dataworth.records.arrays import exact, read_only
 from dataworth.records.points import features_of, names_of
 
-__all__ = ["Content", "Items", "Kind"]
+__all__ = ["Content", "Items", "Kind", "is_pixels"]
 
 Content: TypeAlias = str | bytes | Path | NDArray[np.uint8]
 """What an item is: a text; or an image as encoded bytes, a path, or pixels (height, width[, 3])."""
@@ -29,7 +29,8 @@ class Items:
     Args:
         x: Vectors, shape ``(n, d)``, finite; None if the items are still to be embedded.
         images: The images: a uint8 array ``(n, height, width)`` or ``(n, height, width, 3)``, or a list of paths,
-            of the bytes of image files, or of such arrays.
+            of the bytes of image files, or of uint8 arrays ``(height, width)`` or ``(height, width, 3)``. Files are
+            opened when their pixels are needed; :func:`read_items` looks at all of them first.
         texts: The texts. Images and texts exclude each other.
         ids: Unique names, integers or strings; ``0 .. n-1`` if not given.
         owners: Whose each item is, if known.
@@ -37,7 +38,8 @@ class Items:
         skipped: Names of sources that were left out because they could not be read.
 
     Raises:
-        DataError: No items, vectors that are not finite, lengths that differ, or ids that repeat.
+        DataError: No items, vectors that are not finite, entries that are no images or texts, lengths that differ, or
+            ids that repeat.
         InputError: Nothing given, or images and texts at once.
 
     Example:
@@ -111,9 +113,12 @@ class Items:
 
         Args:
             which: Positions, or a boolean mask of length ``n``.
+
+        Raises:
+            DataError: None of the items, or one twice.
+            InputError: A mask of another length, a position that is not there, or no positions at all.
         """
-        index = np.asarray(which)
-        at = np.flatnonzero(index) if index.dtype == np.bool_ else index
+        at = _positions(which, len(self))
         some = None if self.content is None else [self.content[int(i)] for i in at]
         return Items(
             None if self.x is None else self.x[at],
@@ -142,20 +147,74 @@ class Items:
         )
 
 
+def is_pixels(array: NDArray[Any]) -> bool:
+    """Whether an array is one image: uint8, shape ``(height, width)``, ``(height, width, 1)`` or with 3 channels."""
+    shaped = array.ndim == 2 or (array.ndim == 3 and array.shape[2] in (1, 3))
+    return array.dtype == np.uint8 and shaped and 0 not in array.shape
+
+
 def _content(given: Sequence[Content] | NDArray[np.uint8], what: str) -> tuple[Content, ...]:
     if isinstance(given, (str, bytes, Path)):
         raise InputError(f"{what} are given as a list, one entry an item, not as one {type(given).__name__}")
+    if isinstance(given, np.ndarray) and what == "images" and given.dtype.kind not in "OUT" and len(given):
+        _check_stack(given)
     content = tuple(given)
     if not content:
         raise DataError(f"there are no {what}: the list is empty")
-    kinds = (str,) if what == "texts" else (bytes, Path, np.ndarray)
-    if what == "images":
-        content = tuple(Path(entry) if isinstance(entry, str) else entry for entry in content)
-    wrong = sum(not isinstance(entry, kinds) for entry in content)
+    if what == "texts":
+        wrong = sum(not isinstance(entry, str) for entry in content)
+        if wrong:
+            raise DataError(f"{wrong} of {len(content)} texts are missing or no strings")
+        return content
+    wrong = sum(not isinstance(entry, (str, bytes, Path, np.ndarray)) for entry in content)
     if wrong:
-        wanted = "strings" if what == "texts" else "paths, bytes of image files or uint8 arrays"
-        raise DataError(f"{wrong} of {len(content)} {what} are missing or no {wanted}")
-    return content
+        raise DataError(
+            f"{wrong} of {len(content)} images are missing or no paths, bytes of image files or uint8 arrays"
+        )
+    odd = [at for at, entry in enumerate(content) if isinstance(entry, np.ndarray) and not is_pixels(entry)]
+    if odd:
+        entry = np.asarray(content[odd[0]])
+        raise DataError(
+            f"{len(odd)} of {len(content)} images are no uint8 arrays of shape (height, width) or (height, width, 3); "
+            f"the first is image {odd[0]}: {entry.dtype}, shape {entry.shape}"
+        )
+    return tuple(
+        Path(entry) if isinstance(entry, str) else read_only(entry) if isinstance(entry, np.ndarray) else entry
+        for entry in content
+    )
+
+
+def _check_stack(images: NDArray[Any]) -> None:
+    """Refuse an array that is no stack of images, and say which slip it looks like."""
+    shape = images.shape
+    hint = ""
+    if images.dtype.kind == "f":
+        hint = "; make numbers from 0 to 1 whole: (255 * images).round().astype(numpy.uint8)"
+    elif len(shape) == 4 and shape[3] not in (1, 3) and shape[1] in (1, 3):
+        hint = "; channels come last: images.transpose(0, 2, 3, 1)"
+    elif len(shape) == 4 and shape[3] == 4:
+        hint = "; put transparent images on a background first, and leave out their fourth channel"
+    elif len(shape) == 3 and shape[2] in (3, 4):
+        hint = "; this looks like one colour image, and a set of one is images[numpy.newaxis]"
+    if hint or images.dtype != np.uint8 or len(shape) not in (3, 4) or (len(shape) == 4 and shape[3] not in (1, 3)):
+        raise DataError(
+            "images must be a uint8 array of shape (n, height, width) or (n, height, width, 3), not "
+            f"{images.dtype} of shape {shape}{hint}"
+        )
+
+
+def _positions(which: ArrayLike, n: int) -> NDArray[np.int64]:
+    index = np.asarray(which)
+    if index.dtype == np.bool_ and index.shape == (n,):
+        index = np.flatnonzero(index)
+    if index.size == 0:
+        raise DataError("none of the items is taken; a set needs one at least")
+    if index.dtype.kind not in "iu" or index.ndim != 1:
+        raise InputError(f"positions are integers, or a mask of {n} bools, not {index.dtype} of shape {index.shape}")
+    outside = int(((index < -n) | (index >= n)).sum())
+    if outside:
+        raise InputError(f"positions run from 0 to {n - 1}, but {outside} of those given do not")
+    return index.astype(np.int64)
 
 
 def _labels(labels: ArrayLike, n: int) -> NDArray[Any]:

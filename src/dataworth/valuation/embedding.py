@@ -87,8 +87,9 @@ def embed_images(
 ) -> NDArray[np.float32]:
     """Turn images into features: one unit vector an image.
 
-    Images are decoded a batch at a time: turned upright, to RGB, without transparency. Equal images are
-    embedded once, and vectors are cached as in :func:`embed_texts`.
+    Images are decoded a batch at a time: the first frame, turned upright, in RGB, transparent parts on white. What
+    would decode to more than 50 million pixels is refused before it is decoded. Equal images are embedded once, and
+    vectors are cached as in :func:`embed_texts`.
 
     Args:
         images: A folder (its images at any depth, sorted by path), or ``n`` images, each a path, the bytes of an
@@ -105,8 +106,8 @@ def embed_images(
         float32, shape ``(n, d)``, each row of length 1.
 
     Raises:
-        DataError: No images, an image that is missing or damaged (named, or given by its position), or a model
-            whose output cannot be used.
+        DataError: No images, an image that is missing, damaged or too large (named, or given by its position), or a
+            model whose output cannot be used.
         InputError: An unknown model, or a cache for a callable without a ``cache_key``.
         MissingExtra: ``"efficientnet-lite0"`` or Pillow is not installed.
 

@@ -19,7 +19,7 @@ from dataworth.models.embed import IMAGE_MODELS, TEXT_MODELS, Model
 from dataworth.records.points import Item, Points
 from dataworth.valuation.embedding import embed_images, embed_texts
 
-__all__ = ["check_same_features", "read_points"]
+__all__ = ["check_columns", "check_same_features", "read_points"]
 
 
 def read_points(
@@ -85,7 +85,7 @@ def read_points(
     owner = owner if owner is not None else table.usual.get("owner")
     if label is None:
         raise DataError(f"label= must name the column of labels; {table.name} has {quoted(table.columns)}")
-    _check_there(table, {"label": [label], "id": [id], "owner": [owner], "features": features or []})
+    check_columns(table, {"label": [label], "id": [id], "owner": [owner], "features": features or []})
     wanted = _feature_columns(table, features, label, {label, id, owner})
     names = [column for column in (id, owner) if column is not None]
     columns = table.read(list(dict.fromkeys([*wanted, label, *names])), names)
@@ -143,7 +143,16 @@ def check_same_features(train: Points, validation: Points) -> None:
 # -- which columns -------------------------------------------------------------------------------
 
 
-def _check_there(table: OpenTable, asked: dict[str, Sequence[str | None]]) -> None:
+def check_columns(table: OpenTable, asked: dict[str, Sequence[str | None]]) -> None:
+    """Refuse columns that are not there.
+
+    Args:
+        table: The table.
+        asked: The argument that names them -> the names, or None where it names none.
+
+    Raises:
+        DataError: With the argument, the names, and those of the columns that are there.
+    """
     for part, columns in asked.items():
         absent = [column for column in columns if column is not None and column not in table.columns]
         if absent:
