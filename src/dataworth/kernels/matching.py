@@ -19,7 +19,7 @@ from numba import njit
 from numpy.typing import NDArray
 
 from dataworth.errors import InputError
-from dataworth.kernels.neighbors import Judges, Metric, Rows, _distance, _lengths, check_directions
+from dataworth.kernels.neighbors import Judges, Metric, Rows, _distance, _dot, _lengths, check_directions
 from dataworth.kernels.sorting import select, sort_stably
 from dataworth.kernels.team import Tick, blocks, run
 
@@ -28,6 +28,8 @@ __all__ = ["add_credit", "credit", "distances_at", "keep_nearest", "nearest", "n
 # A tile of float32 products fills about half of a core's second-level cache.
 _POINTS = 256
 _ROWS = 512
+# Products that are looked at together to see whether any of them matters.
+_BLOCK = 64
 # Few points are spread over parts of the rows, so that many threads have something to do.
 _LEAST_JOBS = 64
 # Generated items whose candidates are held at once.
@@ -113,7 +115,7 @@ class _Lists:
     @classmethod
     def empty(cls, n_parts: int, m: int, k: int, dtype: np.dtype[Any]) -> _Lists:
         keep = k + k // 4 + 8
-        shape = (n_parts, m, 2 * keep + 32)
+        shape = (n_parts, m, 2 * keep + 24)
         limit = np.full((n_parts, m), np.inf, dtype=dtype)
         return cls(np.empty(shape, dtype), np.empty(shape, np.uint32), np.zeros((n_parts, m), np.int64), limit, keep)
 
@@ -133,6 +135,8 @@ def _match_panel(
     def screen(worker: int, number: int) -> None:
         (z0, z1), part = groups[number // len(parts)], number % len(parts)
         memory = scratch[worker].reshape(-1)
+        # What another part has found so far bounds this one too; how far it has come changes no result.
+        lists.limit[part, z0:z1] = lists.limit[:, z0:z1].min(axis=0)
         for i0, i1 in blocks(parts[part][1] - parts[part][0], _ROWS):
             a, b = parts[part][0] + i0, parts[part][0] + i1
             products = memory[: (z1 - z0) * (b - a)].reshape(z1 - z0, b - a)
@@ -145,14 +149,11 @@ def _match_panel(
     def decide(_: int, number: int) -> None:
         z0, z1 = groups[number]
         unsure = np.zeros(z1 - z0, dtype=np.bool_)
-        for z in range(z0, z1):
-            there = lists.count[:, z]
-            gap = np.concatenate([lists.gap[part, z, :size] for part, size in enumerate(there)])
-            row = np.concatenate([lists.row[part, z, :size] for part, size in enumerate(there)])
-            limit = lists.limit[:, z].min()
-            unsure[z - z0] = not _settle(
-                rows, judges, z, gap, row, limit, select(gap.copy(), k - 1), at[z], distance[z]
-            )
+        _decide_lists(
+            lists.gap[:, z0:z1], lists.row[:, z0:z1], lists.count[:, z0:z1], lists.limit[:, z0:z1],
+            *_of_rows(rows), *_of_points(judges.take(z0, z1)), rows.metric == "cosine",
+            at[z0:z1], distance[z0:z1], unsure,
+        )  # fmt: skip
         _look_again(rows, judges, z0 + np.flatnonzero(unsure), at, distance)
 
     run(screen, len(groups) * len(parts), len(scratch), tick)
@@ -167,18 +168,20 @@ def _screen(products, half, first, keep, gap, row, count, limit):  # type: ignor
         g = products[z]
         below = limit[z]
         size = count[z]
-        for start in range(0, n, 64):
-            block = g[start : min(start + 64, n)]
-            lift = half[start : min(start + 64, n)]
-            hit = np.uint8(0)
-            for i in range(block.shape[0]):
-                hit |= np.uint8(lift[i] - block[i] < below)
+        for start in range(0, n, _BLOCK):
+            hit = np.uint8(1)
+            if start + _BLOCK <= n:  # a length known when compiled makes this loop eight times faster
+                block = g[start : start + _BLOCK]
+                lift = half[start : start + _BLOCK]
+                hit = np.uint8(0)
+                for i in range(_BLOCK):
+                    hit |= np.uint8(lift[i] - block[i] < below)
             if hit:
-                for i in range(block.shape[0]):
-                    found = lift[i] - block[i]
+                for i in range(start, min(start + _BLOCK, n)):
+                    found = half[i] - g[i]
                     if found < below:
                         gap[z, size] = found
-                        row[z, size] = np.uint32(first + start + i)
+                        row[z, size] = np.uint32(first + i)
                         size += 1
                         if size == gap.shape[1]:
                             below = _cut_back(gap[z], row[z], keep)
@@ -207,30 +210,42 @@ def _cut_back(gap, row, keep):  # type: ignore[no-untyped-def]
     return edge
 
 
-def _settle(
-    rows: Rows,
-    judges: Judges,
-    z: int,
-    gap: NDArray[Any],
-    row: NDArray[np.uint32],
-    limit: Any,
-    cutoff: Any,
-    at: NDArray[np.int64],
-    distance: NDArray[np.float64],
-) -> bool:
-    return bool(
-        _decide(
-            gap, row, limit, cutoff, rows.order, rows.slack, rows.most_slack, rows.rounding, judges.slack[z],
-            judges.energy[z], rows.source, rows.norm, judges.source[z], judges.norm[z], rows.metric == "cosine",
-            at, distance,
-        )
-    )  # fmt: skip
+def _of_rows(rows: Rows) -> tuple[Any, ...]:
+    return rows.order, rows.slack, rows.most_slack, rows.rounding, rows.source, rows.norm
+
+
+def _of_points(judges: Judges) -> tuple[Any, ...]:
+    return judges.slack, judges.energy, judges.source, judges.norm
+
+
+@njit(nogil=True, cache=True)
+def _decide_lists(  # type: ignore[no-untyped-def]
+    gap, row, count, limit, order, slack, most_slack, rounding, source, norm,
+    point_slack, point_energy, points, point_norm, cosine, at, distance, unsure,
+):  # fmt: skip
+    """Rank the candidates of each point; notes the points of which a row that is no candidate could be the match."""
+    n_parts, m, room = gap.shape
+    k = at.shape[1]
+    all_gap, all_row = np.empty(n_parts * room, gap.dtype), np.empty(n_parts * room, row.dtype)
+    for z in range(m):
+        size = 0
+        for part in range(n_parts):
+            for j in range(count[part, z]):
+                all_gap[size] = gap[part, z, j]
+                all_row[size] = row[part, z, j]
+                size += 1
+        cutoff = select(all_gap[:size].copy(), k - 1)
+        unsure[z] = not _decide(
+            all_gap[:size], all_row[:size], limit[:, z].min(), cutoff,
+            order, slack, most_slack, rounding, source, norm,
+            point_slack[z], point_energy[z], points[z], point_norm[z], cosine, at[z], distance[z],
+        )  # fmt: skip
 
 
 @njit(nogil=True, cache=True)
 def _decide(  # type: ignore[no-untyped-def]
-    gap, row, limit, cutoff, order, slack, most_slack, rounding, point_slack, point_energy,
-    source, norm, point, point_norm, cosine, at, distance,
+    gap, row, limit, cutoff, order, slack, most_slack, rounding, source, norm,
+    point_slack, point_energy, point, point_norm, cosine, at, distance,
 ):  # fmt: skip
     """Rank the candidates of one point in float64; False if a row that is no candidate could rank among them.
 
@@ -273,15 +288,20 @@ def _look_again(
     rows: Rows, judges: Judges, who: NDArray[np.intp], at: NDArray[np.int64], distance: NDArray[np.float64]
 ) -> None:
     """Match some points with every row a candidate."""
+    if not who.size:
+        return
     n, k = len(rows), at.shape[1]
     everyone = np.arange(n, dtype=np.uint32)
     for a, b in blocks(len(who), max(1, _LOOK_BYTES // (n * rows.x.itemsize))):
         some = Judges(*(getattr(judges, field.name)[who[a:b]] for field in fields(judges)))
-        gaps = rows.half - some.x @ rows.x.T
+        gaps = some.x @ rows.x.T
+        np.subtract(rows.half, gaps, out=gaps)
         for z, gap in enumerate(gaps):
-            cutoff = np.partition(gap, k - 1)[k - 1]
-            j = who[a + z]
-            _settle(rows, some, z, gap, everyone, gap.dtype.type(np.inf), cutoff, at[j], distance[j])
+            _decide(
+                gap, everyone, gap.dtype.type(np.inf), np.partition(gap, k - 1)[k - 1],
+                *_of_rows(rows), *(each[z] for each in _of_points(some)), rows.metric == "cosine",
+                at[who[a + z]], distance[who[a + z]],
+            )  # fmt: skip
 
 
 # -- some pairs ------------------------------------------------------------------------------------
@@ -303,6 +323,7 @@ def distances_at(
         float64 ``(m, c)``, infinite where there is none.
 
     Raises:
+        InputError: A position that is no row's.
         DataError: A zero row under cosine.
 
     Example:
@@ -311,10 +332,13 @@ def distances_at(
         >>> distances_at(x, np.array([[1.0]]), np.array([[1, -1]]), "euclidean", threads=1)
         array([[ 2., inf]])
     """
+    at = np.asarray(at, dtype=np.int64)
+    _check_positions(at, len(train_x))
     out = np.empty(at.shape)
     norm, point_norm = np.ones(len(train_x)), np.ones(len(generated_x))
     if metric == "cosine":
-        norm, point_norm = _lengths(train_x), _lengths(generated_x)
+        _fill_lengths(train_x, at, norm)
+        point_norm = _lengths(generated_x)
         check_directions(norm)
         check_directions(point_norm)
     parts = blocks(len(at), _POINTS)
@@ -325,6 +349,24 @@ def distances_at(
 
     run(part, len(parts), threads)
     return out
+
+
+def _check_positions(at: NDArray[np.int64], n: int) -> None:
+    """Compiled code would read and write beyond its arrays."""
+    if at.size and not -1 <= at.min() <= at.max() < n:
+        raise InputError(
+            f"positions of matches must be from 0 to {n - 1:,}, or -1 for none, not {at.min()} to {at.max()}"
+        )
+
+
+@njit(nogil=True, cache=True)
+def _fill_lengths(rows, at, norm):  # type: ignore[no-untyped-def]
+    """Lengths of the rows that are asked for, and of no others."""
+    known = np.zeros(norm.shape[0], np.bool_)
+    for i in at.flat:
+        if i >= 0 and not known[i]:
+            known[i] = True
+            norm[i] = np.sqrt(_dot(rows[i], rows[i]))
 
 
 @njit(nogil=True, cache=True)
@@ -404,14 +446,23 @@ def credit(distance: NDArray[np.float64], quality: NDArray[np.float64], temperat
     Returns:
         float64 ``(m, k)``; 0 where there is no match. An item without any match gives nothing to anybody.
 
+    Raises:
+        InputError: A distance, quality or temperature that is none.
+
     Example:
         >>> import numpy as np
         >>> credit(np.array([[0.25, 0.25, np.inf]]), np.array([3.0]), temperature=1.0)
         array([[1.5, 1.5, 0. ]])
     """
-    worth = np.asarray(quality, dtype=np.float64)
-    share = np.zeros(distance.shape)
-    _credit(np.asarray(distance, dtype=np.float64), worth, np.spacing(worth), float(temperature), share)
+    far, worth = np.asarray(distance, dtype=np.float64), np.asarray(quality, dtype=np.float64)
+    if not 0 < temperature < math.inf:
+        raise InputError(f"temperature must be a positive number, not {temperature!r}")
+    if not ((worth >= 0) & (worth < math.inf)).all():
+        raise InputError(f"{int((~((worth >= 0) & (worth < math.inf))).sum())} qualities are not finite and 0 or more")
+    if not (far > -math.inf).all():
+        raise InputError(f"{int((~(far > -math.inf)).sum())} distances are not numbers")
+    share = np.zeros(far.shape)
+    _credit(far, worth, np.spacing(worth), float(temperature), share)
     return share
 
 
@@ -492,7 +543,7 @@ def add_credit(at: NDArray[np.int64], share: NDArray[np.float64], n: int) -> NDA
         float64 ``(n,)``; the same bits for any order of the items.
 
     Raises:
-        InputError: A row earned more than float64 can say.
+        InputError: A position that is no row's, or a row that earned more than float64 can say.
 
     Example:
         >>> import numpy as np
@@ -500,6 +551,7 @@ def add_credit(at: NDArray[np.int64], share: NDArray[np.float64], n: int) -> NDA
         array([0.5 , 0.  , 1.25])
     """
     at, share = np.asarray(at, dtype=np.int64), np.asarray(share, dtype=np.float64)
+    _check_positions(at, n)
     total, low, inexact = np.zeros(n), np.zeros(n), np.zeros(n, dtype=np.bool_)
     _add_credit(at, share, total, low, inexact)
     if inexact.any():  # shares so far apart in size that two floats cannot hold their sum
