@@ -18,6 +18,7 @@ if TYPE_CHECKING:  # what type checkers and editors see; a test keeps it the sam
         WeakDelta,
     )
     from dataworth.kernels.threshold import Beta
+    from dataworth.models.index import HNSW, IVFPQ
     from dataworth.privacy.ledger import Ledger
     from dataworth.records import (
         Answer,
@@ -50,15 +51,17 @@ if TYPE_CHECKING:  # what type checkers and editors see; a test keeps it the sam
     )
     from dataworth.valuation.audits import audit_epsilon, audit_membership
     from dataworth.valuation.embedding import embed_images, embed_texts
+    from dataworth.valuation.generated import value_generated
     from dataworth.valuation.items import embed_items, read_items
-    from dataworth.valuation.methods import CappedLinks, Subsampled
+    from dataworth.valuation.match_index import MatchCost, MatchIndex, index_items
+    from dataworth.valuation.methods import CappedLinks, SimilarityMatch, Subsampled
     from dataworth.valuation.planning import Plan, plan_release
     from dataworth.valuation.releases import release_points
     from dataworth.valuation.updates import ThresholdIndex, UpdateCost, index_points
 
 __version__ = "0.1.0"
 
-__all__ = [
+__all__ = [  # noqa: RUF022 - in the order of dir(), which a test pins
     "Answer",
     "Attributions",
     "Beta",
@@ -69,6 +72,8 @@ __all__ = [
     "DataworthError",
     "Exhibit",
     "Guarantee",
+    "HNSW",
+    "IVFPQ",
     "InputError",
     "Items",
     "KNNRegressionShapley",
@@ -76,6 +81,8 @@ __all__ = [
     "Ledger",
     "LedgerError",
     "Links",
+    "MatchCost",
+    "MatchIndex",
     "MethodError",
     "MissingExtra",
     "Owner",
@@ -84,6 +91,7 @@ __all__ = [
     "PublicProxy",
     "Release",
     "Row",
+    "SimilarityMatch",
     "Subsampled",
     "Table",
     "ThresholdIndex",
@@ -101,6 +109,7 @@ __all__ = [
     "embed_items",
     "embed_texts",
     "gather_evidence",
+    "index_items",
     "index_points",
     "plan_release",
     "read_items",
@@ -108,6 +117,7 @@ __all__ = [
     "release_points",
     "removal_curve",
     "suggest_radius",
+    "value_generated",
     "value_points",
     "write_report",
 ]
@@ -124,6 +134,8 @@ _HOMES = {
     "DataworthError": "errors",
     "Exhibit": "records",
     "Guarantee": "records",
+    "HNSW": "models.index",
+    "IVFPQ": "models.index",
     "InputError": "errors",
     "Items": "records",
     "KNNRegressionShapley": "valuation",
@@ -131,6 +143,8 @@ _HOMES = {
     "Ledger": "privacy.ledger",
     "LedgerError": "errors",
     "Links": "records",
+    "MatchCost": "valuation.match_index",
+    "MatchIndex": "valuation.match_index",
     "MethodError": "errors",
     "MissingExtra": "errors",
     "Owner": "records",
@@ -139,6 +153,7 @@ _HOMES = {
     "PublicProxy": "valuation",
     "Release": "records",
     "Row": "records",
+    "SimilarityMatch": "valuation.methods",
     "Subsampled": "valuation.methods",
     "Table": "records",
     "ThresholdIndex": "valuation.updates",
@@ -155,6 +170,7 @@ _HOMES = {
     "embed_items": "valuation.items",
     "embed_texts": "valuation.embedding",
     "gather_evidence": "valuation",
+    "index_items": "valuation.match_index",
     "index_points": "valuation.updates",
     "plan_release": "valuation.planning",
     "read_items": "valuation.items",
@@ -162,6 +178,7 @@ _HOMES = {
     "release_points": "valuation.releases",
     "removal_curve": "valuation",
     "suggest_radius": "valuation",
+    "value_generated": "valuation.generated",
     "value_points": "valuation",
     "write_report": "report",
 }

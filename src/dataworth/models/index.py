@@ -12,7 +12,7 @@ import math
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from numbers import Integral, Real
 from typing import Any, Literal, TypeAlias
 
@@ -27,6 +27,7 @@ __all__ = ["HNSW", "IVFPQ", "ApproximateIndex", "Settings", "build"]
 _POINTS_A_CENTRE = 39
 _MOST_POINTS_A_CENTRE = 256  # more make k-means slower, not better
 _BLOCK = 16_384
+_FLOAT32_REACH = 1e15  # squared lengths of larger numbers come near the end of float32
 
 
 @dataclass(frozen=True)
@@ -66,6 +67,7 @@ class IVFPQ:
         if self.probes > self.lists:
             raise MethodError(f"probes must be at most lists, {self.lists}, not {self.probes}: there are no more lists")
         _check_sample(self.sample, self.floor)
+        _settle(self)
 
     @property
     def least(self) -> int:
@@ -106,6 +108,7 @@ class HNSW:
         _check_whole("depth_build", self.depth_build, 1)
         _check_whole("depth", self.depth, 1)
         _check_sample(self.sample, self.floor)
+        _settle(self)
 
 
 Settings: TypeAlias = IVFPQ | HNSW
@@ -167,6 +170,7 @@ def build(
         seed: Of the random starts of k-means and of the graph's levels.
 
     Raises:
+        DataError: Numbers too large for float32.
         MethodError: Too few items for the settings, or a width that ``subvectors`` does not divide.
         MissingExtra: FAISS is not installed.
 
@@ -226,6 +230,11 @@ def _ready(x: NDArray[Any], metric: str, centre: NDArray[np.float64]) -> NDArray
         rows /= np.linalg.norm(rows, axis=1, keepdims=True)
     else:
         rows -= centre
+        if not (np.abs(rows) <= _FLOAT32_REACH).all():
+            raise DataError(
+                f"some numbers are above {_FLOAT32_REACH:.0e} in size, too large for an index, which computes in "
+                "float32; rescale them, or search exactly (recall='exact')"
+            )
     return np.ascontiguousarray(rows, dtype=np.float32)
 
 
@@ -269,6 +278,13 @@ def _faiss() -> Any:
 def _either(numbers: list[int]) -> str:
     words = [str(number) for number in numbers]
     return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} or {words[-1]}"
+
+
+def _settle(settings: IVFPQ | HNSW) -> None:
+    """Numbers as Python's own, so that they read the same from wherever they came."""
+    for field in fields(settings):
+        plain = float if field.name == "floor" else int
+        object.__setattr__(settings, field.name, plain(getattr(settings, field.name)))
 
 
 def _check_sample(sample: object, floor: object) -> None:

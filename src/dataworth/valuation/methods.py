@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, fields
 from fractions import Fraction
 from numbers import Integral, Real
-from typing import Literal, TypeAlias
+from typing import Any, Literal, TypeAlias
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
 
 from dataworth.errors import MethodError
 from dataworth.kernels.neighbors import METRICS, Metric
 from dataworth.kernels.threshold import SEMIVALUES, Beta, Semivalue
+from dataworth.models.index import HNSW, IVFPQ
+from dataworth.models.perceptual import RERANKERS
+from dataworth.models.quality import QUALITIES
 
 __all__ = [
     "CappedLinks",
@@ -18,6 +26,7 @@ __all__ = [
     "Mechanism",
     "PointMethod",
     "PublicProxy",
+    "SimilarityMatch",
     "Subsampled",
     "ThresholdKNNShapley",
     "ValidationVote",
@@ -228,6 +237,102 @@ PointMethod: TypeAlias = (
 )
 
 
+@dataclass(frozen=True, eq=False, repr=False)
+class SimilarityMatch:
+    """Values by likeness: each generated item's worth is divided among the training items nearest to it.
+
+    A match ``i`` of a generated item ``j`` of quality ``q`` gets the share ``q * exp(-d_ij / temperature)`` over the
+    sum of that for all matches of ``j``, and a training item's value is the sum of its shares (GMValuator: Yang et
+    al., ICLR 2025, arXiv 2304.10701, where the temperature is 1).
+
+    Args:
+        k: How many training items share in each generated item.
+        recall: How the nearest vectors are found: ``"exact"``, or approximately by ``IVFPQ(...)`` or ``HNSW(...)``.
+        rerank: What measures the recalled again and picks the matches: ``"pixels"``, ``"ssim"``, ``"st-lpips"``,
+            ``"lpips"`` or ``"dreamsim"`` for images; or a callable that takes a list of generated items and an equally
+            long list of training items (images as uint8 arrays ``(height, width, 3)``, texts, or vectors where there
+            is nothing else) and gives the distance of each pair, which must depend on that pair alone. None keeps the
+            distances of the vectors.
+        quality: What each generated item is worth: ``"piqe"``, ``"sharpness"`` or ``"entropy"`` of images; a callable
+            from a list of generated items to numbers of 0 or more; those numbers, ``(m,)``; or None for 1 each.
+        temperature: In the unit of the distances that rank the matches. The smaller, the more goes to the nearest.
+        metric: Of the vectors: ``"cosine"`` (1 - cosine similarity) or ``"euclidean"``.
+        candidates: How many training items are recalled for the matches to be picked from; by default ``k``, or with
+            ``rerank`` 50 or five times ``k``, whichever is more. Never more than there are.
+
+    Raises:
+        MethodError: A parameter out of range.
+
+    Example:
+        >>> import dataworth as dw
+        >>> train = dw.Items([[1.0, 0.0], [0.0, 1.0], [-1.0, 0.0]])
+        >>> credit = dw.value_generated(dw.Items([[0.9, 0.1]]), train, method=dw.SimilarityMatch(k=1))
+        >>> credit.values
+        array([1., 0., 0.])
+    """
+
+    k: int = 10
+    recall: Literal["exact"] | IVFPQ | HNSW = "exact"
+    rerank: str | Callable[[list[Any], list[Any]], ArrayLike] | None = None
+    quality: str | Callable[[list[Any]], ArrayLike] | ArrayLike | None = None
+    temperature: float = 1.0
+    metric: Metric = "cosine"
+    candidates: int | None = None
+
+    def __post_init__(self) -> None:
+        _check_whole("k", self.k, 1)
+        if not isinstance(self.recall, IVFPQ | HNSW):
+            _check_choice("recall", self.recall, ("exact",), ", IVFPQ(...) or HNSW(...)")
+        if self.rerank is not None and not callable(self.rerank):
+            _check_choice("rerank", self.rerank, RERANKERS, ", a callable or None")
+        if isinstance(self.quality, str):
+            _check_choice("quality", self.quality, QUALITIES, ", a callable, numbers or None")
+        elif self.quality is not None and not callable(self.quality):
+            object.__setattr__(self, "quality", _quality(self.quality))
+        _check_temperature(self.temperature)
+        object.__setattr__(self, "k", int(self.k))
+        object.__setattr__(self, "temperature", float(self.temperature))
+        _check_choice("metric", self.metric, METRICS)
+        if self.candidates is not None:
+            _check_whole("candidates", self.candidates, 1)
+            if self.candidates < self.k:
+                raise MethodError(
+                    f"candidates must be k, {self.k}, or more, not {self.candidates}: matches are picked from them"
+                )
+            object.__setattr__(self, "candidates", int(self.candidates))
+
+    def __repr__(self) -> str:
+        return f"SimilarityMatch({', '.join(f'{field.name}={self._told(field.name)}' for field in fields(self))})"
+
+    def _told(self, name: str) -> str:
+        """A parameter as text: a callable by its name, numbers by how many there are."""
+        given = getattr(self, name)
+        if isinstance(given, np.ndarray):
+            return f"array({given.size})"
+        return called(given) if callable(given) else repr(given)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, SimilarityMatch) and all(
+            np.array_equal(ours, theirs)
+            if isinstance(ours, np.ndarray) or isinstance(theirs, np.ndarray)
+            else bool(ours == theirs)
+            for ours, theirs in ((getattr(self, field.name), getattr(other, field.name)) for field in fields(self))
+        )
+
+    def __hash__(self) -> int:
+        return hash((self.k, self.recall, self.temperature, self.metric, self.candidates))
+
+    def recalled(self, n: int) -> int:
+        """How many of ``n`` training items are recalled for each generated item."""
+        wanted = max(50, 5 * self.k) if self.rerank is not None else self.k
+        return min(n, self.candidates or wanted)
+
+
+def called(thing: Any) -> str:
+    """The name of a callable, for texts about a method."""
+    return str(getattr(thing, "__name__", type(thing).__name__))
+
+
 @dataclass(frozen=True)
 class CappedLinks:
     """Release the counts of all rows, each row linked with at most so many validation points.
@@ -291,6 +396,24 @@ class Subsampled:
 Mechanism: TypeAlias = CappedLinks | Subsampled
 
 
+def _quality(given: Any) -> NDArray[np.float64]:
+    """Numbers of 0 or more as an array of their own, which nobody writes to."""
+    try:
+        numbers = np.array(given, dtype=np.float64)
+    except (TypeError, ValueError):
+        raise MethodError(
+            f"quality must be one of {', '.join(map(repr, QUALITIES))}, a callable, numbers or None, "
+            f"not {type(given).__name__}"
+        ) from None
+    if numbers.ndim != 1 or np.asarray(given).dtype.kind not in "fiub":
+        raise MethodError(f"quality must be a flat list of numbers, one a generated item, not of shape {numbers.shape}")
+    odd = int((~(np.isfinite(numbers) & (numbers >= 0))).sum())
+    if odd:
+        raise MethodError(f"{odd} of {numbers.size} qualities are negative or not finite; they must be 0 or more")
+    numbers.flags.writeable = False
+    return numbers
+
+
 def _check_whole(name: str, given: object, low: int, high: int | None = None) -> None:
     whole = isinstance(given, Integral) and not isinstance(given, bool)
     if not whole or given < low or (high is not None and given > high):  # type: ignore[operator]
@@ -304,6 +427,12 @@ def _check_radius(radius: object, metric: Metric) -> None:
     if not number or not 0 <= radius <= top:  # type: ignore[operator]
         unit = "from 0 to 2 (1 - cosine similarity; the paper's tau = -0.5 is 0.5)" if top == 2 else "from 0 to 1e150"
         raise MethodError(f"radius must be a number {unit}, not {radius!r}")
+
+
+def _check_temperature(temperature: object) -> None:
+    number = isinstance(temperature, Real) and not isinstance(temperature, bool)
+    if not number or not 0 < temperature < math.inf:  # type: ignore[operator]
+        raise MethodError(f"temperature must be a number above 0 and finite, not {temperature!r}")
 
 
 def _check_choice(name: str, given: object, choices: tuple[str, ...], more: str = "") -> None:
