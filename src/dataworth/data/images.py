@@ -252,9 +252,13 @@ def _decoding() -> Iterator[None]:
     except (_UnreadableError, MemoryError):
         raise
     except pillow.UnidentifiedImageError:
-        raise _UnreadableError(f"cannot be decoded: it is none of {', '.join(_FORMATS)}, or damaged") from None
+        raise _UnreadableError(
+            f"cannot be decoded: it is damaged, or of no kind that is read ({', '.join(_FORMATS)})"
+        ) from None
     except (pillow.DecompressionBombError, pillow.DecompressionBombWarning) as error:
-        raise _UnreadableError(f"is too large to decode safely: {error}") from None
+        raise _UnreadableError(
+            f"is too large to decode safely (at most {PIXEL_LIMIT:,} pixels are read): {error}"
+        ) from None
     except Exception as error:  # a decoder raises whatever a damaged file makes it trip over
         raise _UnreadableError(f"cannot be decoded ({type(error).__name__}); it may be damaged") from None
 
