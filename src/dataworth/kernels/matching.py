@@ -462,36 +462,38 @@ def credit(distance: NDArray[np.float64], quality: NDArray[np.float64], temperat
     if not (far > -math.inf).all():
         raise InputError(f"{int((~(far > -math.inf)).sum())} distances are not numbers")
     share = np.zeros(far.shape)
-    _credit(far, worth, np.spacing(worth), float(temperature), share)
+    last_digit = np.ldexp(1.0, np.maximum(np.frexp(worth)[1] - 53, -1074))
+    _credit(far, worth, last_digit, float(temperature), share)
     return share
 
 
 @njit(nogil=True, cache=True)
 def _credit(distance, quality, step, temperature, share):  # type: ignore[no-untyped-def]
     m, k = distance.shape
-    weight, rest = np.empty(k), np.empty(k)
-    spare, spare_who = np.empty(k), np.empty(k, np.int64)
+    near, weight, rest = np.empty(k), np.empty(k), np.empty(k)
+    who, spare, spare_who = np.empty(k, np.int64), np.empty(k), np.empty(k, np.int64)
     for z in range(m):
-        least = np.inf
         for j in range(k):
-            least = min(least, distance[z, j])
-        if least == np.inf:
-            continue
-        total, low = 0.0, 0.0  # the sum of weights and what rounding took from it
+            near[j] = distance[z, j]
+            who[j] = j
+        sort_stably(near, who, spare, spare_who)
+        total, low = 0.0, 0.0  # the sum of weights, and what rounding took from it
         for j in range(k):
             weight[j] = 0.0
-            if distance[z, j] < np.inf:
-                w = math.exp(-((distance[z, j] - least) / temperature))
-                weight[j] = w if w > 1e-200 else 0.0  # less is no step, and its products would lose digits
+            if near[j] < np.inf:
+                w = math.exp(-((near[j] - near[0]) / temperature))
+                w = w if w > 1e-200 else 0.0  # less is no step, and its products would lose digits
+                weight[j] = min(w, weight[j - 1]) if j else w  # exp may be wrong about its last digit
             total, off = _two_sum(total, weight[j])
             low += off
+        if total == 0.0:
+            continue
         steps = quality[z] / step[z]  # a whole number below 2^53
         left = steps
         for j in range(k):
-            share[z, j], rest[j] = _divide(steps, weight[j], total, low)
-            left -= share[z, j]
-        who = np.arange(k)
-        rest = -rest
+            share[z, who[j]], part = _divide(steps, weight[j], total, low)
+            left -= share[z, who[j]]
+            rest[j] = -part
         sort_stably(rest, who, spare, spare_who)
         for j in range(int(left)):
             share[z, who[j]] += 1.0
