@@ -41,7 +41,7 @@ class ConditionalGAN:
     """
 
     steps: int = 10_000
-    batch: int = 64
+    batch: int = 32
     width: int = 32
     latent: int = 64
     learning_rate: float = 2e-4
