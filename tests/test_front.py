@@ -59,6 +59,8 @@ NAMES = [
     "embed_items",
     "embed_texts",
     "gather_evidence",
+    "gather_matches",
+    "held_out_test",
     "index_items",
     "index_points",
     "plan_release",

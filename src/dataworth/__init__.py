@@ -52,8 +52,10 @@ if TYPE_CHECKING:  # what type checkers and editors see; a test keeps it the sam
     from dataworth.valuation.audits import audit_epsilon, audit_membership
     from dataworth.valuation.embedding import embed_images, embed_texts
     from dataworth.valuation.generated import value_generated
+    from dataworth.valuation.held_out import held_out_test
     from dataworth.valuation.items import embed_items, read_items
     from dataworth.valuation.match_index import MatchCost, MatchIndex, index_items
+    from dataworth.valuation.likeness import gather_matches
     from dataworth.valuation.methods import CappedLinks, SimilarityMatch, Subsampled
     from dataworth.valuation.planning import Plan, plan_release
     from dataworth.valuation.releases import release_points
@@ -109,6 +111,8 @@ __all__ = [  # noqa: RUF022 - in the order of dir(), which a test pins
     "embed_items",
     "embed_texts",
     "gather_evidence",
+    "gather_matches",
+    "held_out_test",
     "index_items",
     "index_points",
     "plan_release",
@@ -170,6 +174,8 @@ _HOMES = {
     "embed_items": "valuation.items",
     "embed_texts": "valuation.embedding",
     "gather_evidence": "valuation",
+    "gather_matches": "valuation.likeness",
+    "held_out_test": "valuation.held_out",
     "index_items": "valuation.match_index",
     "index_points": "valuation.updates",
     "plan_release": "valuation.planning",

@@ -37,6 +37,7 @@ BARS_SHOWN = 30
 _WIDTH = 400
 _SERIES = [PALETTE[name][0] for name in ("blue", "red", "green", "purple", "ochre")]
 _DASHES = [[1, 0], [7, 3], [2, 2], [9, 3, 2, 3]]
+_SHAPES = ["circle", "square", "diamond", "triangle-up", "triangle-down"]
 _POINTS_SHOWN = 3_000
 _BAND_SHOWN = 300
 
@@ -205,8 +206,11 @@ def _points(x: Sequence[Cell], y: Sequence[Cell], names: Sequence[str], exhibit:
     if exhibit.series is not None:
         order = list(dict.fromkeys(names))
         legend = alt.Legend(title=None, orient="top", columns=3)
-        encode["color"] = alt.Color("s:N", sort=order, legend=legend, scale=alt.Scale(range=_SERIES))
-    mark = alt.Chart(alt.Data(values=data)).mark_point(color=_SERIES[0], filled=True, size=16, opacity=0.7)
+        colours, shapes = ([marks[i % len(marks)] for i in range(len(order))] for marks in (_SERIES, _SHAPES))
+        encode["color"] = alt.Color("s:N", legend=legend, scale=alt.Scale(domain=order, range=colours))
+        # Kinds differ in black and white too.
+        encode["shape"] = alt.Shape("s:N", legend=legend, scale=alt.Scale(domain=order, range=shapes))
+    mark = alt.Chart(alt.Data(values=data)).mark_point(color=_SERIES[0], filled=True, size=20, opacity=0.7)
     return mark.encode(**encode)
 
 
@@ -219,8 +223,18 @@ def _plane(alt: Any, data: Sequence[Mapping[str, Any]], exhibit: Exhibit) -> dic
         room = 0.1 * abs(low) or 1.0
         scale = alt.Scale(zero=False) if low < high else alt.Scale(domain=[low - room, low + room])
         axis = alt.Axis(tickCount=6 if channel == "x" else 5, **_notation(numbers))
+        if exhibit.log_x and channel == "x" and low < high:
+            scale = alt.Scale(type="log", nice=False)
+            axis = alt.Axis(values=_log_ticks(numbers), format="~g")
         axes[channel] = kind(f"{channel}:Q", title=clean(title), scale=scale, axis=axis)
     return axes
+
+
+def _log_ticks(numbers: Sequence[float]) -> list[float]:
+    """At most eight of the very numbers, so that the axis names what was tried."""
+    ordered = sorted(set(numbers))
+    at = np.unique(np.linspace(0, len(ordered) - 1, min(len(ordered), 8)).astype(int))
+    return [float(f"{ordered[i]:.3g}") for i in at]
 
 
 def _notation(numbers: Sequence[float]) -> dict[str, str]:

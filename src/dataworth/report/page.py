@@ -12,7 +12,8 @@ from dataworth.errors import InputError, MissingExtra
 from dataworth.records import Evidence, Exhibit, Links, Release, Table, Values
 from dataworth.records.files import whole_file
 from dataworth.report.charts import PALETTE
-from dataworth.report.sections import Section, is_picture, section
+from dataworth.report.parts import Section, is_picture
+from dataworth.report.sections import section
 from dataworth.report.text import clean
 
 __all__ = ["write_report"]
@@ -135,5 +136,7 @@ def _render(sections: Sequence[Section], title: str | None, not_private: str) ->
 
 def _title(sections: Sequence[Section]) -> str:
     if len(sections) == 1:
+        if sections[0].is_credit:
+            return "What each training item earned"
         return "What each row is worth" if sections[0].is_values else sections[0].title
     return "What the data is worth" if any(part.is_values for part in sections) else "Results"
