@@ -54,8 +54,8 @@ if TYPE_CHECKING:  # what type checkers and editors see; a test keeps it the sam
     from dataworth.valuation.generated import value_generated
     from dataworth.valuation.held_out import held_out_test
     from dataworth.valuation.items import embed_items, read_items
-    from dataworth.valuation.match_index import MatchCost, MatchIndex, index_items
     from dataworth.valuation.likeness import gather_matches
+    from dataworth.valuation.match_index import MatchCost, MatchIndex, index_items
     from dataworth.valuation.methods import CappedLinks, SimilarityMatch, Subsampled
     from dataworth.valuation.planning import Plan, plan_release
     from dataworth.valuation.releases import release_points
