@@ -41,8 +41,8 @@ def pixel_distances(one: NDArray[np.uint8], others: Sequence[NDArray[np.uint8]])
         >>> pixel_distances(white, [white, white * 0]).round(3).tolist()
         [0.0, 3.464]
     """
-    difference = np.stack(others).astype(np.int64) - one
-    squares = np.square(difference, out=difference).reshape(len(others), -1).sum(axis=1)
+    difference = np.stack(others).astype(np.int32) - one
+    squares = np.square(difference, out=difference).reshape(len(others), -1).sum(axis=1, dtype=np.int64)
     distances: Float = np.sqrt(squares) / 255
     return distances
 
@@ -54,7 +54,7 @@ def moments(image: NDArray[np.uint8]) -> Moments:
         image: uint8 ``(height, width, 3)``, each side at least :data:`SSIM_WINDOW`.
     """
     x = image.astype(np.float64)
-    mean = _windows(x)
+    mean = np.ascontiguousarray(_windows(x))  # no view, which would keep what it was cut from
     return x, mean, _windows(x * x) - mean * mean
 
 
