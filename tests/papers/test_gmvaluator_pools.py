@@ -14,15 +14,18 @@ from PIL import Image
 from dataworth.errors import DataError, InputError
 from dataworth.papers.gmvaluator.pools import (
     SOURCES,
-    copies,
+    blurred,
+    darkened,
     draw,
     foreign,
     halves,
     labels_of,
     noisy,
     open_pool,
+    picked,
     pixels_of,
     pure_noise,
+    shifted,
     together,
 )
 from dataworth.records import Items
@@ -148,14 +151,50 @@ def test_noise_has_its_size_and_keeps_classes() -> None:
         noisy(grey, -1, seed=0)
 
 
-def test_copies_know_their_originals() -> None:
+def test_picked_items_know_where_they_were() -> None:
     items = some(40, shape=(6, 5, 3))
-    exact, at = copies(items, 10, 0, seed=1)
+    few, at = picked(items, 10, seed=1)
     assert len(set(at)) == 10
-    assert labels_of(exact).tolist() == labels_of(items)[at].tolist()
-    assert all((copy == (items.content or ())[i]).all() for copy, i in zip(pixels_of(exact), at, strict=True))
-    _, again = copies(items, 10, 30, seed=1)
-    assert again.tolist() == at.tolist()
+    assert few.ids.tolist() == [f"a{i}" for i in at]
+    assert picked(items, 10, seed=1)[1].tolist() == at.tolist() != picked(items, 10, seed=2)[1].tolist()
+    assert sorted(picked(items, 99, seed=0)[1]) == list(range(40))
+
+
+@pytest.mark.parametrize("shape", [(9, 7), (9, 7, 3)])
+def test_images_are_moved_smoothed_and_darkened(shape: tuple[int, ...]) -> None:
+    dot = np.zeros((1, *shape), np.uint8)
+    dot[0, 4, 3] = 200
+    items = Items(images=dot, labels=[5])
+    moved = pixels_of(shifted(items, 1))[0]
+    assert moved.shape == shape
+    assert (moved[5, 4] == 200).all()
+    assert moved.sum() == dot.sum()
+    (dark,) = pixels_of(darkened(items, 0.8))
+    assert (dark[4, 3] == 160).all()
+    smooth = pixels_of(blurred(items, 1.0))[0].astype(int)
+    assert smooth.sum() == pytest.approx(dot.sum(), rel=0.1)
+    assert (smooth[4, 3] > smooth[4, 2]).all()
+    assert (smooth[4, 2] == smooth[3, 3]).all()
+    for changed in (shifted(items, 1), darkened(items, 0.8), blurred(items, 1.0)):
+        assert labels_of(changed).tolist() == [5]
+
+
+def test_colours_are_not_smoothed_into_each_other() -> None:
+    red = np.zeros((1, 5, 5, 3), np.uint8)
+    red[..., 0] = 100
+    (smooth,) = pixels_of(blurred(Items(images=red), 2.0))
+    assert (smooth == red[0]).all()
+
+
+def test_celeba_is_opened_by_its_file_of_attributes(tmp_path: Path) -> None:
+    faces = tmp_path / "celeba" / "img_align_celeba"
+    faces.mkdir(parents=True)
+    Image.fromarray(np.full((4, 4, 3), 7, np.uint8)).save(faces / "b.png")
+    (faces.parent / "list_attr_celeba.txt").write_text("2\nMale\nb.png 1\na.png -1\n", encoding="utf-8")
+    opened = open_pool("celeba", tmp_path)
+    assert opened.ids.tolist() == ["b.png", "a.png"]
+    assert opened.labels is None
+    assert (pixels_of(opened.take([0]))[0] == 7).all()
 
 
 def test_pure_noise_and_foreign_items_pass_for_items_of_the_pool() -> None:

@@ -2,7 +2,8 @@
 
 A data folder has ``mnist/mnist_train.npz`` and ``mnist_test.npz``, ``cifar10/cifar10_train_jpeg.parquet`` and
 ``cifar10_test5k_jpeg.parquet``, ``cifar10/cifar10_train4k.npz`` and ``att_faces/att_faces.npz``: ``x`` (uint8
-pixels) and ``y`` in the archives, ``jpeg`` (bytes) and ``label`` in the tables. The 4,000 lossless CIFAR-10 images
+pixels) and ``y`` in the archives, ``jpeg`` (bytes) and ``label`` in the tables. CelebA would be
+``celeba/list_attr_celeba.txt`` and the images in ``celeba/img_align_celeba/``. The 4,000 lossless CIFAR-10 images
 are among the 50,000 stored as JPEG, so the two are never in one pool.
 """
 
@@ -16,6 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from dataworth.data.attributes import read_attributes
 from dataworth.data.images import read_image
 from dataworth.errors import DataError, InputError, MissingExtra
 from dataworth.records import Items
@@ -23,19 +25,24 @@ from dataworth.records import Items
 __all__ = [
     "SOURCES",
     "Source",
-    "copies",
+    "blurred",
+    "darkened",
     "draw",
     "foreign",
     "halves",
     "labels_of",
     "noisy",
     "open_pool",
+    "picked",
     "pixels_of",
     "pure_noise",
+    "shifted",
     "together",
 ]
 
 Pixels = NDArray[np.uint8]
+
+FACES = "img_align_celeba"
 
 
 @dataclass(frozen=True)
@@ -68,13 +75,14 @@ SOURCES: dict[str, Source] = {
         ),
         Source("cifar10-lossless", "CIFAR-10 (4,000, lossless)", "cifar10/cifar10_train4k.npz"),
         Source("att_faces", "AT&T faces", "att_faces/att_faces.npz"),
+        Source("celeba", "CelebA", "celeba/list_attr_celeba.txt"),
     )
 }
 """Every set by its name."""
 
 
 def open_pool(name: str, folder: Path, *, held_out: bool = False) -> Items:
-    """The images of a set, with their classes; ids tell where an image lies in its file.
+    """The images of a set, with their classes (CelebA has none); ids tell where an image lies in its file.
 
     Args:
         name: One of :data:`SOURCES`.
@@ -94,6 +102,9 @@ def open_pool(name: str, folder: Path, *, held_out: bool = False) -> Items:
     path = folder / file
     if not path.is_file():
         raise DataError(f"{name} is not in the data folder; it would be {file}")
+    if path.suffix == ".txt":
+        faces = read_attributes(path).ids
+        return Items(images=[path.parent / FACES / face for face in faces], ids=faces)
     images, labels = _read_archive(path) if path.suffix == ".npz" else _read_jpegs(path)
     prefix = f"{name}-test" if held_out else name
     return Items(images=images, ids=[f"{prefix}-{at}" for at in range(len(labels))], labels=labels)
@@ -209,20 +220,19 @@ def labels_of(items: Items) -> NDArray[Any]:
 # -- planting ------------------------------------------------------------------------------------
 
 
-def copies(items: Items, n: int, noise: float, seed: int) -> tuple[Items, NDArray[np.int64]]:
-    """Random items with noise added, to stand for generated ones that are near copies.
+def picked(items: Items, n: int, seed: int) -> tuple[Items, NDArray[np.int64]]:
+    """Random distinct items, and where each one was.
 
     Args:
-        items: Images with classes.
-        n: How many, without replacement.
-        noise: Standard deviation of the noise, in grey levels of 255.
-        seed: Of the draw and the noise; the same items are drawn for every noise.
+        items: To pick from.
+        n: How many.
+        seed: Of the draw.
 
     Returns:
-        The copies, and the position in ``items`` of each one's original, shape ``(n,)``.
+        The items, and their positions in ``items``, shape ``(n,)``.
     """
     at = np.random.default_rng(seed).permutation(len(items))[:n].astype(np.int64)
-    return noisy(items.take(at), noise, seed, name="copy"), at
+    return items.take(at), at
 
 
 def noisy(items: Items, noise: float, seed: int, *, name: str = "noisy") -> Items:
@@ -245,6 +255,47 @@ def noisy(items: Items, noise: float, seed: int, *, name: str = "noisy") -> Item
         for image in pixels_of(items)
     ]
     return Items(images=images, ids=[f"{name}-of-{of}" for of in items.ids], labels=items.labels)
+
+
+def blurred(items: Items, sigma: float) -> Items:
+    """The images, each channel smoothed by a Gaussian.
+
+    Args:
+        items: Images.
+        sigma: Standard deviation of the Gaussian, in pixels.
+    """
+    from scipy import ndimage
+
+    images = [
+        np.rint(ndimage.gaussian_filter(image.astype(np.float64), (sigma, sigma, 0)[: image.ndim])).astype(np.uint8)
+        for image in pixels_of(items)
+    ]
+    return Items(images=images, ids=[f"blurred-of-{of}" for of in items.ids], labels=items.labels)
+
+
+def shifted(items: Items, by: int) -> Items:
+    """The images moved down and right; the pixels at the border are repeated.
+
+    Args:
+        items: Images.
+        by: How far, in pixels.
+    """
+    images = []
+    for image in pixels_of(items):
+        grown = np.pad(image, ((by, 0), (by, 0), (0, 0))[: image.ndim], mode="edge")
+        images.append(np.ascontiguousarray(grown[: image.shape[0], : image.shape[1]]))
+    return Items(images=images, ids=[f"shifted-of-{of}" for of in items.ids], labels=items.labels)
+
+
+def darkened(items: Items, factor: float) -> Items:
+    """The images with every pixel multiplied.
+
+    Args:
+        items: Images.
+        factor: From 0 to 1.
+    """
+    images = [np.rint(image * factor).astype(np.uint8) for image in pixels_of(items)]
+    return Items(images=images, ids=[f"darkened-of-{of}" for of in items.ids], labels=items.labels)
 
 
 def pure_noise(like: Items, n: int, seed: int) -> Items:
