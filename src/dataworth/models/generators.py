@@ -68,7 +68,7 @@ class GuidedDiffusion:
         sampling_steps: Denoising steps a sample.
     """
 
-    steps: int = 8_000
+    steps: int = 5_000
     batch: int = 64
     channels: tuple[int, ...] = (64, 128)
     patch: int = 4
