@@ -199,6 +199,7 @@ class MatchIndex:
         made = read_items(generated)
         rule = self._rule(quality)
         check_kinds(self.train, made, rule)
+        self.vectors.check(made, "generated")
         ids = made.ids if self.generated is None else _joined(self.generated.ids, made.ids)
         repeated = int(np.isin(made.ids, ids[: len(self)]).sum())
         if repeated:
@@ -206,7 +207,7 @@ class MatchIndex:
                 f"{repeated} of {len(made)} generated items to add have an id that the index holds; give every batch "
                 "ids of its own"
             )
-        made = self.vectors.give(made, "generated", progress)
+        made = self.vectors.give(made, progress)
         self.matcher.check_fits(made)
         worth = qualities(rule, made, progress)
         check = self.matcher.check_recall(made, workers)
@@ -482,7 +483,8 @@ def index_items(
             "index.add(generated, quality=...)"
         )
     vectors = Vectors.of(source, embed)
-    source = vectors.give(source, "train", progress)
+    vectors.check(source, "train")
+    source = vectors.give(source, progress)
     matcher = Matcher.of(source, rule, workers)
     candidates, at = ((0, width) for width in (matcher.recalled, rule.k))
     return MatchIndex(

@@ -233,10 +233,11 @@ class Matcher:
         if self.reranker is not None:
             what, figure = f"the {self.recalled} candidates for {quoted(self.method.rerank)}", check.recall_candidates
         if figure < settings.floor:
-            deeper = "more probes or more subvectors" if isinstance(settings, IVFPQ) else "more depth or more links"
+            deeper = "more probes, subvectors" if isinstance(settings, IVFPQ) else "more depth, links"
             raise MethodError(
                 f"{settings!r} finds {figure:.1%} of {what} on {size} generated items that were searched exactly too, "
-                f"which is below its floor of {settings.floor:.1%}; use {deeper}, recall='exact', or a lower floor"
+                f"which is below its floor of {settings.floor:.1%}; use {deeper} or candidates, recall='exact', or a "
+                "lower floor"
             )
         return check
 

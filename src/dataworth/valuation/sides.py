@@ -103,13 +103,12 @@ class Vectors:
             return "the packaged model"
         return self.embed if isinstance(self.embed, str) else called(self.embed)
 
-    def give(self, items: Items, side: str, progress: bool | None) -> Items:
-        """Items with vectors.
+    def check(self, items: Items, side: str) -> None:
+        """Refuse items that cannot have such vectors, before anything is embedded.
 
         Args:
             items: Of either side.
             side: What to call them in a message: ``"generated"`` or ``"train"``.
-            progress: Whether to show a progress bar.
 
         Raises:
             DataError: The items bring vectors and those of the other side are embedded, or the other way round; or
@@ -120,25 +119,22 @@ class Vectors:
                 f"train holds {self.kind} and {side} {items.kind}; match like with like, or give vectors alone, of a "
                 "model that knows both"
             )
-        if self.given:
-            if items.x is None:
-                raise DataError(
-                    f"train has vectors and {side} none, and both must be made by the same model: give x to both, or "
-                    "embed= to embed both sides anew"
-                )
-            return items
-        if items.content is None:
+        if items.content is None and not self.given:
             model = "the packaged model" if self.embed is None else f"embed={quoted(self.embed)}"
             raise DataError(
                 f"{side} has vectors and nothing that can be embedded, but vectors of the other side are made by "
                 f"{model}: give vectors of one model to both sides, or images or texts to both"
             )
-        if items.x is not None and self.embed is None:
+        if self.embed is None and self.given != (items.x is not None):
+            has, lacks = ("train", side) if self.given else (side, "train")
             raise DataError(
-                f"{side} has vectors and train none, and both must be made by the same model: give x to both, or "
+                f"{has} has vectors and {lacks} none, and both must be made by the same model: give x to both, or "
                 "embed= to embed both sides anew"
             )
-        return embed_items(items, self.embed, progress=progress)
+
+    def give(self, items: Items, progress: bool | None) -> Items:
+        """Items that passed :meth:`check`, with vectors."""
+        return items if self.given else embed_items(items, self.embed, progress=progress)
 
 
 def quoted(judge: Any) -> str:
