@@ -33,11 +33,11 @@ def broken(monkeypatch: pytest.MonkeyPatch) -> Any:
 def test_help_lists_the_commands(run: Run) -> None:
     done = run("--help")
     assert done.code == 0
-    for command in ("demo", "points", "report", "reproduce"):
+    for command in ("demo", "points", "generated", "report", "reproduce"):
         assert command in done.out
 
 
-@pytest.mark.parametrize("command", ["demo", "points", "report", "reproduce"])
+@pytest.mark.parametrize("command", ["demo", "points", "generated", "report", "reproduce"])
 def test_each_help_has_an_example(run: Run, command: str) -> None:
     done = run(command, "--help")
     assert done.code == 0

@@ -15,6 +15,7 @@ from dataworth.cli.audit import audit
 from dataworth.cli.budget import budget
 from dataworth.cli.deliver import deliver
 from dataworth.cli.demo import demo
+from dataworth.cli.generated import generated
 from dataworth.cli.plan import plan
 from dataworth.cli.points import points
 from dataworth.cli.report import report
@@ -59,6 +60,11 @@ app.command(
     "--label y --owner hospital --method threshold --radius 0.5 --epsilon 1 --delta 5e-7 --ledger ledger.db "
     "--out release/"
 )(points)
+app.command(
+    epilog="Example: dataworth generated generated/ --train training/ --k 10 --out credit.parquet --report report.html"
+    "\n\nBatches: dataworth generated monday/ --train training/ --index credit.npz, and then "
+    "dataworth generated tuesday/ --index credit.npz --update --out credit.parquet"
+)(generated)
 app.command(
     epilog="Example: dataworth plan val.parquet --label y --radius 0.5 --epsilon 1 --delta 5e-7 --ledger ledger.db"
 )(plan)

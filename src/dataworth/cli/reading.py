@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from dataworth.data.tables import OpenTable
     from dataworth.records import Points
 
-__all__ = ["Embed", "Pair", "parse_classes", "read_judges", "read_pair", "split_names"]
+__all__ = ["Embed", "Pair", "columns_of", "parse_classes", "read_judges", "read_marks", "read_pair", "split_names"]
 
 
 class Embed(StrEnum):
@@ -70,7 +70,7 @@ def read_pair(
     mask = None
     if bad is not None:
         table = _open(train, bad)
-        mask = _marks(table, bad)
+        mask = read_marks(table, bad, "--bad")
         if features is None:
             features = [column for column in _features(table, label, id, owner) if column != bad]
         elif bad in features:
@@ -99,7 +99,7 @@ def read_judges(
     """
     import dataworth as dw
 
-    there = _columns(validation)
+    there = columns_of(validation)
     return dw.read_points(
         validation,
         label=label,
@@ -138,6 +138,36 @@ def parse_classes(text: str, y: NDArray[Any]) -> list[str] | list[int] | list[bo
         raise InputError(f"--classes must name labels as they are in the data ({y.dtype}), not {text!r}") from None
 
 
+def columns_of(source: Path) -> tuple[str, ...]:
+    """The columns of a file; none for a folder of images or a bare array."""
+    from dataworth.data.tables import open_table
+
+    return () if source.is_dir() or source.suffix.lower() == ".npy" else open_table(source).columns
+
+
+def read_marks(table: OpenTable, column: str, option: str) -> NDArray[np.bool_]:
+    """A column of true and false, or of 1 and 0, as a mask.
+
+    Args:
+        table: Where it is.
+        column: Its name.
+        option: What asked for it, for messages.
+
+    Raises:
+        DataError: It holds something else.
+    """
+    import numpy as np
+
+    held = table.read([column], ())[column]
+    marks = held.to_numpy()
+    if held.null_count or marks.dtype.kind not in "biu" or not np.isin(marks, (0, 1)).all():
+        raise DataError(
+            f"column {column!r} ({option}) must hold true or false (or 1 or 0) in every row, not {held.type}"
+        )
+    mask: NDArray[np.bool_] = marks.astype(np.bool_)
+    return mask
+
+
 def _split(text: str) -> list[str]:
     return [name.strip() for name in text.split(",") if name.strip()]
 
@@ -153,12 +183,6 @@ def _open(source: Path, bad: str) -> OpenTable:
     return table
 
 
-def _columns(source: Path) -> tuple[str, ...]:
-    from dataworth.data.tables import open_table
-
-    return () if source.is_dir() else open_table(source).columns
-
-
 def _features(table: OpenTable, label: str | None, id: str | None, owner: str | None) -> list[str]:
     """The columns that are features when nobody says which."""
     usual = table.usual
@@ -166,15 +190,3 @@ def _features(table: OpenTable, label: str | None, id: str | None, owner: str | 
         return [usual["features"]]
     others = {label or usual.get("label"), id or usual.get("id"), owner or usual.get("owner")}
     return [column for column in table.columns if column not in others]
-
-
-def _marks(table: OpenTable, bad: str) -> NDArray[np.bool_]:
-    """A column of true and false, or of 1 and 0, as a mask."""
-    import numpy as np
-
-    column = table.read([bad], ())[bad]
-    marks = column.to_numpy()
-    if column.null_count or marks.dtype.kind not in "biu" or not np.isin(marks, (0, 1)).all():
-        raise DataError(f"column {bad!r} (--bad) must hold true or false (or 1 or 0) in every row, not {column.type}")
-    mask: NDArray[np.bool_] = marks.astype(np.bool_)
-    return mask
