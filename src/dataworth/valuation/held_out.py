@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import Any
 
 import numpy as np
@@ -55,14 +56,14 @@ def held_out_test(values: Values, trained: ArrayLike) -> Table:
         raise InputError(
             f"a test needs two items or more on each side, not {seen.size} trained on and {unseen.size} held out"
         )
-    spread = np.sqrt(
-        ((seen.size - 1) * seen.var(ddof=1) + (unseen.size - 1) * unseen.var(ddof=1)) / (seen.size + unseen.size - 2)
-    )
     t = df = p = d = None
-    if spread > 0:
-        test = stats.ttest_ind(seen, unseen, equal_var=False, alternative="greater")
+    if np.ptp(seen) > 0 or np.ptp(unseen) > 0:
+        with warnings.catch_warnings():  # a side whose values are all alike, such as all zero, is no obstacle
+            warnings.simplefilter("ignore", RuntimeWarning)
+            test = stats.ttest_ind(seen, unseen, equal_var=False, alternative="greater")
         t, df, p = float(test.statistic), float(test.df), float(test.pvalue)
-        d = float((seen.mean() - unseen.mean()) / spread)
+        squares = ((seen - seen.mean()) ** 2).sum() + ((unseen - unseen.mean()) ** 2).sum()
+        d = float((seen.mean() - unseen.mean()) / np.sqrt(squares / (len(values) - 2)))
     ranks = stats.rankdata(np.concatenate([seen, unseen]))[: seen.size].sum()
     higher = float((ranks - seen.size * (seen.size + 1) / 2) / (seen.size * unseen.size))
     return Table(

@@ -524,7 +524,7 @@ def _ratio(gap: NDArray[np.float64], own: NDArray[np.float64]) -> NDArray[np.flo
 def _nearness(near: NDArray[np.float64], usual: NDArray[np.float64]) -> Exhibit:
     """Both distances as shares reached within a distance."""
     lines = {"generated items": np.sort(near), "training items, to another": np.sort(usual)}
-    reach = max(float(np.quantile(gaps, 0.99)) for gaps in lines.values())
+    reach = max(float(np.quantile(gaps, 0.99, method="higher")) for gaps in lines.values())
     grid = np.linspace(0.0, reach if reach > 0 else 1.0, 61)
     columns: dict[str, list[Any]] = {"distance": [], "of": [], "share within": []}
     for name, gaps in lines.items():

@@ -89,8 +89,8 @@ def _flat(x: NDArray[np.float64]) -> tuple[NDArray[np.float64], bool]:
     centred = x - x.mean(axis=0)
     if n < 50 or d < 3 or not np.abs(centred).max() > 0:
         place = np.zeros((n, 2))
-        width = min(n, d, 2)
-        place[:, :width] = PCA(width, svd_solver="full").fit_transform(centred)
+        left, length, _ = np.linalg.svd(centred, full_matrices=False)
+        place[:, : min(n, d, 2)] = (left * length)[:, :2]
         return place, False
     if d > 50:
         centred = PCA(min(50, n), svd_solver="randomized", random_state=0).fit_transform(centred)
