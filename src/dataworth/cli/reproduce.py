@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -13,8 +14,7 @@ from dataworth.cli.reading import split_names
 from dataworth.errors import InputError
 
 if TYPE_CHECKING:
-    from dataworth.papers.experiment import Experiment
-    from dataworth.records import Exhibit, Table
+    from dataworth.papers.experiment import Experiment, Result
 
 
 class Protocol(StrEnum):
@@ -74,7 +74,7 @@ def reproduce(
         check_drawing()
         make_folder(out, "--out")
 
-    results: list[Table | Exhibit] = []
+    results: list[Result] = []
     for name in names:
         experiment = experiments[name]
         found = experiment.run(
@@ -83,9 +83,7 @@ def reproduce(
         show(_shown(result) for result in found)
         results += found
         if out is not None:
-            for result in found:
-                table = _figures(result)
-                write_text(out / f"{table.name}.csv", table.to_csv())
+            _keep(found, name, out)
     if out is not None:
         import dataworth as dw
 
@@ -100,15 +98,25 @@ def _experiments() -> dict[str, Experiment]:
     return tknn.EXPERIMENTS | private.EXPERIMENTS | attacks.EXPERIMENTS | gmvaluator.EXPERIMENTS
 
 
-def _shown(result: Table | Exhibit) -> Table | str:
+def _shown(result: Result) -> Table | str:
     """What a terminal can show of a result."""
-    from dataworth.records import Table
+    from dataworth.records import Table, Values
 
-    return result if isinstance(result, Table) else f"\npicture: {result.title} (in the report that --out writes)"
+    if isinstance(result, Table):
+        return result
+    what = repr(result) if isinstance(result, Values) else f"picture: {result.title}"
+    return f"\n{what} (in the report that --out writes)"
 
 
-def _figures(result: Table | Exhibit) -> Table:
-    """The figures of a table or behind a picture."""
-    from dataworth.records import Table
+def _keep(found: Sequence[Result], experiment: str, folder: Path) -> None:
+    """Write the figures of tables and behind pictures as text, and values as they are saved."""
+    from dataworth.records import Table, Values
 
-    return result if isinstance(result, Table) else result.table
+    values = 0
+    for result in found:
+        if isinstance(result, Values):
+            values += 1
+            result.save(folder / f"{experiment}-values-{values}.parquet")
+            continue
+        table = result if isinstance(result, Table) else result.table
+        write_text(folder / f"{table.name}.csv", table.to_csv())

@@ -11,13 +11,13 @@ from typing import TypeAlias, TypeVar, get_args
 from dataworth.errors import DataError, InputError, MissingExtra
 from dataworth.papers.datasets import Dataset, choose_sources, find_file, load_dataset
 from dataworth.papers.protocols import FIRST_SEED, Protocol
-from dataworth.records import Exhibit, Table
+from dataworth.records import Exhibit, Table, Values
 from dataworth.records.evidence import Cell
 
 __all__ = ["Experiment", "Result", "Setting", "Shelf"]
 
 T = TypeVar("T")
-Result: TypeAlias = Table | Exhibit
+Result: TypeAlias = Table | Exhibit | Values
 
 SEEDS = {"published": 1, "leak-free": 5, "shifted": 5}
 

@@ -18,7 +18,7 @@ from dataworth.records.arrays import exact
 __all__ = ["Evidence", "Exhibit", "Links", "Table"]
 
 Cell: TypeAlias = str | int | float | bool | None
-Kind: TypeAlias = Literal["curve", "bars", "points", "rows", "pairs"]
+Kind: TypeAlias = Literal["curve", "bars", "points", "rows", "sheet", "pairs"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -158,7 +158,8 @@ class Exhibit:
         name: A short machine name, for example ``"removal-curve"``.
         kind: ``"curve"`` (lines over ``x``), ``"bars"`` (one bar a row of the table), ``"points"`` (a
             scatter), ``"rows"`` (the content of rows: cells of the table, with pictures in the column
-            named by ``y`` as ``data:image/...;base64`` addresses), or ``"pairs"`` (things, each beside what it
+            named by ``y`` as ``data:image/...;base64`` addresses), ``"sheet"`` (the same, with pictures in their own
+            size: sheets of many small ones), or ``"pairs"`` (things, each beside what it
             is matched with: one row of the table a pair, those of one thing together).
         table: The figures drawn.
         x: Column along the horizontal axis (for ``"rows"``: the column of row ids; for ``"pairs"``: the things).

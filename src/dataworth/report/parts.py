@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -59,6 +59,7 @@ class Grid:
     rows: list[list[str]]
     left_out: str = ""
     pictures: str = ""  # the head of the column whose cells are picture addresses
+    full_size: bool = False  # whether those pictures are shown in their own size
 
 
 @dataclass(frozen=True)
@@ -251,10 +252,9 @@ def shown_evidence(evidence: Sequence[Evidence]) -> tuple[list[Picture], list[Ex
         match piece:
             case Exhibit(kind="pairs"):
                 extras.append(Extra(piece.title, piece.caption or piece.table.note, [], text_grid(piece.table)))
-            case Exhibit(kind="rows"):
-                extras.append(
-                    Extra(piece.title, piece.caption or piece.table.note, [], text_grid(piece.table, piece.y))
-                )
+            case Exhibit(kind="rows" | "sheet"):
+                grid = replace(text_grid(piece.table, piece.y), full_size=piece.kind == "sheet")
+                extras.append(Extra(piece.title, piece.caption or piece.table.note, [], grid))
             case Exhibit():
                 pictures.append(drawn(piece))
             case Links():

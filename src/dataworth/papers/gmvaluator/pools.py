@@ -36,6 +36,7 @@ __all__ = [
     "picked",
     "pixels_of",
     "pure_noise",
+    "scaled",
     "shifted",
     "together",
 ]
@@ -296,6 +297,19 @@ def darkened(items: Items, factor: float) -> Items:
     """
     images = [np.rint(image * factor).astype(np.uint8) for image in pixels_of(items)]
     return Items(images=images, ids=[f"darkened-of-{of}" for of in items.ids], labels=items.labels)
+
+
+def scaled(items: Items, shape: tuple[int, ...]) -> Items:
+    """The images at another size.
+
+    Args:
+        items: Images.
+        shape: Height and width, for grey images; and 3 for colour.
+
+    Raises:
+        MissingExtra: Pillow is not installed.
+    """
+    return Items(images=_resized(pixels_of(items), shape), ids=items.ids, labels=items.labels)
 
 
 def pure_noise(like: Items, n: int, seed: int) -> Items:
