@@ -15,6 +15,7 @@ from dataworth.errors import InputError
 
 if TYPE_CHECKING:
     from dataworth.papers.experiment import Experiment, Result
+    from dataworth.records import Table
 
 
 class Protocol(StrEnum):
