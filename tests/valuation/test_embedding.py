@@ -254,3 +254,19 @@ def test_a_missing_extra_is_named_with_its_install_line(
     monkeypatch.setitem(sys.modules, package, None)
     with pytest.raises(dw.MissingExtra, match=message):
         call()
+
+
+def test_large_images_make_small_batches(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("dataworth.models.embed._BATCH_BYTES", 3 * 10 * 10 * 2)
+    draws = np.random.default_rng(0)
+    images = [draws.integers(1, 256, (10, 10, 3), dtype=np.uint8) for _ in range(5)]
+    seen: list[int] = []
+
+    def model(batch: list[Any]) -> Any:
+        seen.append(len(batch))
+        return [image.mean((0, 1)) for image in batch]
+
+    vectors = embed_images(images, model, cache=False)
+    assert seen == [2, 2, 1]
+    expected = np.stack([image.mean((0, 1)) for image in images])
+    np.testing.assert_allclose(vectors, expected / np.linalg.norm(expected, axis=1, keepdims=True), rtol=1e-6)

