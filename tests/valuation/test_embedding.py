@@ -266,7 +266,7 @@ def test_large_images_make_small_batches(monkeypatch: pytest.MonkeyPatch) -> Non
         seen.append(len(batch))
         return [image.mean((0, 1)) for image in batch]
 
-    vectors = embed_images(images, model, cache=False)
+    vectors = dw.embed_images(images, model, cache=False)
     assert seen == [2, 2, 1]
     expected = np.stack([image.mean((0, 1)) for image in images])
     np.testing.assert_allclose(vectors, expected / np.linalg.norm(expected, axis=1, keepdims=True), rtol=1e-6)
