@@ -277,8 +277,6 @@ def test_content_is_not_saved_and_asked_for(tmp_path: Path) -> None:
         MatchIndex.load(path, train, made)
     with pytest.raises(MethodError, match="looks at texts again, which no file holds; give train= to load it"):
         MatchIndex.load(path, method=method)
-    with pytest.raises(MethodError, match="give generated= to load it"):
-        MatchIndex.load(path, train, method=method)
     with pytest.raises(DataError, match="generated lacks 1 of the 2 items"):
         MatchIndex.load(path, train, made.take([0]), method)
     with pytest.raises(DataError, match="was made of texts, but train holds vectors"):
@@ -296,6 +294,21 @@ def test_content_is_not_saved_and_asked_for(tmp_path: Path) -> None:
     same(back.remove(["y"]).values(), index.remove(["y"]).values())
     last = dw.Items(texts=["seven77"], ids=[9])
     same(back.add(last).values(), index.add(last).values())
+
+
+def test_earlier_content_is_missed_only_when_training_items_leave(tmp_path: Path) -> None:
+    index, train, _ = texts_index()
+    last = dw.Items(texts=["seven77"], ids=[9])
+    path = index.save(tmp_path / "matches.npz")
+    back = MatchIndex.load(path, train, method=index.method, embed=lengths)
+    same(back.add(last).values(), index.add(last).values())
+    again = MatchIndex.load(back.add(last).save(path), train, method=index.method, embed=lengths)
+    same(again.values(), index.add(last).values())
+    with pytest.raises(MethodError, match=r"3 of 3 generated items .* without their texts; load it with generated="):
+        again.remove(["y"])
+    everyone = dw.Items(texts=["c", "seven77", "whisper"], ids=[1, 9, 0])
+    whole = MatchIndex.load(path, train, everyone, index.method, embed=lengths)
+    same(whole.remove(["y"]).values(), index.add(last).remove(["y"]).values())
 
 
 def test_a_callable_that_embeds_is_asked_for_when_needed(tmp_path: Path) -> None:

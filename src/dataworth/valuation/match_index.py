@@ -239,8 +239,8 @@ class MatchIndex:
 
         Raises:
             DataError: Ids that the index does not hold, or that are named twice.
-            MethodError: Fewer than ``k`` training items would stay, or a new approximate index misses more than its
-                floor allows.
+            MethodError: Fewer than ``k`` training items would stay, a new approximate index misses more than its floor
+                allows, or items must be compared again and the index was loaded without their content.
         """
         began, workers = time.perf_counter(), team_size(threads)
         leaves = self._leaving(train_ids)
@@ -262,6 +262,11 @@ class MatchIndex:
             check = matcher.check_recall(self.generated, workers)
             checks, again = () if check is None else (check,), 0
         stays = ~touched
+        if self._lacks_content and touched.any():
+            raise MethodError(
+                f"{int(touched.sum())} of {len(self)} generated items must be compared again, but the index was loaded "
+                f"without their {self.vectors.kind}; load it with generated=, or index the items that stay anew"
+            )
         shapes = (len(self), matcher.recalled), (len(self), self.method.k)
         candidates, at = (np.empty(shape, dtype=np.int64) for shape in shapes)
         recalled, distance = (np.empty(shape) for shape in shapes)
@@ -286,6 +291,12 @@ class MatchIndex:
             cost=_cost("remove", int(leaves.sum()), int(touched.sum()), left, len(self), began),
         )
 
+    @property
+    def _lacks_content(self) -> bool:
+        """Whether the method compares images or texts again, and those of the generated items are not here."""
+        held = self.generated is None or self.generated.content is not None
+        return not held and self.matcher.reranker is not None and self.vectors.kind != "vectors"
+
     def _rule(self, quality: ArrayLike | None) -> SimilarityMatch:
         """The method for a batch, with the qualities that came with it."""
         if quality is not None and self.method.quality is not None:
@@ -307,7 +318,8 @@ class MatchIndex:
         seen = list(made.content or ()) if self.matcher.reranker is not None else []
         if self.generated is not None:
             x = np.concatenate([x_of(self.generated), x])
-            seen = [*(self.generated.content or ()), *seen]
+            # Content that a load left out is missed by nobody until training items leave.
+            seen = [] if self.generated.content is None else [*self.generated.content, *seen]
         return Items(
             x,
             images=seen if seen and made.kind == "images" else None,
@@ -390,7 +402,7 @@ class MatchIndex:
             path: The file.
             train: The training items, needed if the method looks at images or texts again. All ids of the index must
                 be among theirs, and with the same vectors if they bring any.
-            generated: The generated items, likewise.
+            generated: The generated items, likewise; needed only if training items are to be removed.
             method: If given, the method that the index must have been made with; needed if it has callables, which
                 are compared by name.
             embed: The callable that embeds items to come, if the index was made with one; compared by name.
@@ -415,7 +427,8 @@ class MatchIndex:
             made = Items(arrays["generated_x"], ids=arrays["generated_ids"]) if "generated_ids" in arrays else None
             if rule.rerank is not None and about["kind"] != "vectors":
                 held = _with_content(held, train, about["kind"], "train", name)
-                made = None if made is None else _with_content(made, generated, about["kind"], "generated", name)
+                if made is not None and generated is not None:
+                    made = _with_content(made, generated, about["kind"], "generated", name)
             m, n = 0 if made is None else len(made), len(held)
             return cls(
                 method=rule,
