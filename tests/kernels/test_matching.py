@@ -140,6 +140,20 @@ def test_near_copies_far_from_the_origin(metric: Any, kind: Any, dtype: Any, loo
         assert sum(looked_again) > 0
 
 
+def test_copies_that_only_one_part_has(monkeypatch: pytest.MonkeyPatch, looked_again: list[int]) -> None:
+    """The other parts, whose candidates lie far beyond, must not vouch for those that this one let go."""
+    monkeypatch.setattr(matching, "_ROWS", 16)
+    rng = np.random.default_rng(8)
+    middle = rng.normal(size=8)
+    x = middle + rng.normal(size=(2000, 8))
+    for start in (0, 900, 1500):
+        copies = x.copy()
+        copies[start : start + 500] = middle + 1e-9 * rng.normal(size=(500, 8))
+        assert len(matching._parts(len(copies), 3)) > 10
+        same_as_by_hand(copies, middle + 1e-9 * rng.normal(size=(3, 8)), 10, "euclidean")
+    assert sum(looked_again) == 9
+
+
 def test_rows_that_all_lie_equally_far(looked_again: list[int]) -> None:
     x = np.repeat(np.eye(6), 300, axis=0)
     v = np.concatenate([np.zeros((1, 6)) + 1.0, np.eye(6)[:2]])

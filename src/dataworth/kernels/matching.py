@@ -19,7 +19,7 @@ from numba import njit
 from numpy.typing import NDArray
 
 from dataworth.errors import InputError
-from dataworth.kernels.neighbors import Judges, Metric, Rows, _distance, _dot, _lengths, check_directions
+from dataworth.kernels.neighbors import Judges, Metric, Rows, _count_bound, _distance, _dot, _lengths, check_directions
 from dataworth.kernels.sorting import select, sort_stably
 from dataworth.kernels.team import Tick, blocks, run
 
@@ -164,10 +164,15 @@ def _match_panel(
 def _screen(products, half, first, keep, gap, row, count, limit):  # type: ignore[no-untyped-def]
     """Add the rows of a tile whose gaps are below the limit to the candidates of each point."""
     n = products.shape[1]
+    gaps = np.empty(n, products.dtype)
     for z in range(products.shape[0]):
         g = products[z]
         below = limit[z]
         size = count[z]
+        if below == np.inf:  # not one row after another until the list is full: first a bound from the whole tile
+            for i in range(n):
+                gaps[i] = half[i] - g[i]
+            below = np.nextafter(_count_bound(gaps, keep), gaps.dtype.type(np.inf))
         for start in range(0, n, _BLOCK):
             hit = np.uint8(1)
             if start + _BLOCK <= n:  # a length known when compiled makes this loop eight times faster
