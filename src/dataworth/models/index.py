@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from dataworth.errors import DataError, MethodError, MissingExtra
 
-__all__ = ["HNSW", "IVFPQ", "ApproximateIndex", "Settings", "build"]
+__all__ = ["HNSW", "IVFPQ", "ApproximateIndex", "Settings", "build", "check_count"]
 
 # k-means on fewer points a centre finds centres that fit those points and no others; FAISS warns below this.
 _POINTS_A_CENTRE = 39
@@ -182,7 +182,8 @@ def build(
     """
     n, d = x.shape
     if isinstance(settings, IVFPQ):
-        _check_fits(settings, n, d)
+        check_count(settings, n)
+        _check_width(settings, d)
     faiss = _faiss()
     began = time.perf_counter()
     centre = np.zeros(d) if metric == "cosine" else x.mean(axis=0, dtype=np.float64)
@@ -204,13 +205,12 @@ def build(
     return ApproximateIndex(settings, metric, d, time.perf_counter() - began, threads, centre, built)
 
 
-def _check_fits(settings: IVFPQ, n: int, d: int) -> None:
-    if d % settings.subvectors:
-        fitting = [parts for parts in range(1, min(d, 256) + 1) if d % parts == 0]
-        near = sorted(sorted(fitting, key=lambda parts: abs(parts - settings.subvectors))[:4])
-        raise MethodError(
-            f"subvectors={settings.subvectors} does not divide the {d} numbers of a vector; {_either(near)} would"
-        )
+def check_count(settings: IVFPQ, n: int) -> None:
+    """Refuse too few training items to learn from.
+
+    Raises:
+        MethodError: With what so many items would do for.
+    """
     if n < settings.least:
         smaller = n // _POINTS_A_CENTRE
         bits = int(math.log2(smaller)) if smaller else 0
@@ -219,6 +219,15 @@ def _check_fits(settings: IVFPQ, n: int, d: int) -> None:
         raise MethodError(
             f"IVFPQ with lists={settings.lists} and bits={settings.bits} learns from {settings.least:,} items or more "
             f"({_POINTS_A_CENTRE} a centre), but there are {n:,}; {instead} exactly (recall='exact')"
+        )
+
+
+def _check_width(settings: IVFPQ, d: int) -> None:
+    if d % settings.subvectors:
+        fitting = [parts for parts in range(1, min(d, 256) + 1) if d % parts == 0]
+        near = sorted(sorted(fitting, key=lambda parts: abs(parts - settings.subvectors))[:4])
+        raise MethodError(
+            f"subvectors={settings.subvectors} does not divide the {d} numbers of a vector; {_either(near)} would"
         )
 
 

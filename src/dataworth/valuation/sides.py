@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from dataworth.data.images import read_image
 from dataworth.errors import DataError, InputError, MethodError
 from dataworth.models.embed import Model
+from dataworth.models.index import IVFPQ, check_count
 from dataworth.models.perceptual import Reranker, reranker
 from dataworth.models.quality import quality
 from dataworth.records import Items
@@ -27,7 +28,8 @@ def check_task(train: Items, method: object) -> SimilarityMatch:
     """Refuse what no matching can be made of, before anything is embedded.
 
     Raises:
-        MethodError: Another kind of method, fewer training items than ``k``, or items that the reranker cannot look at.
+        MethodError: Another kind of method, fewer training items than ``k`` or than its index learns from, or items
+            that the reranker cannot look at.
     """
     if not isinstance(method, SimilarityMatch):
         raise MethodError(f"generated items are valued by SimilarityMatch(...), not by {method!r}")
@@ -35,6 +37,8 @@ def check_task(train: Items, method: object) -> SimilarityMatch:
         raise MethodError(
             f"k={method.k} training items share in each generated item, but there are {len(train)}; use a smaller k"
         )
+    if isinstance(method.recall, IVFPQ):
+        check_count(method.recall, len(train))
     if method.rerank is not None:
         _check_seen(reranker(method.rerank), train, "train")
     return method
