@@ -410,7 +410,7 @@ def test_alike_items_lie_together_on_the_map() -> None:
     rng = np.random.default_rng(0)
     centres = 20 * np.eye(60)[:3]  # more numbers than components are kept of
     x = np.repeat(centres, 40, axis=0) + rng.normal(size=(120, 60))
-    drawn = maps.item_map(x[:90], x[90:], None, on_sphere=False, threads=1).table
+    drawn = maps.item_map(x[:90], x[90:], None, on_sphere=False).table
     places = np.array([row[:2] for row in drawn.rows()], dtype=np.float64)
     kind = np.repeat(range(3), 40)
     gaps = np.linalg.norm(places[:, np.newaxis] - places, axis=2) + np.diag(np.full(120, np.inf))
@@ -419,7 +419,7 @@ def test_alike_items_lie_together_on_the_map() -> None:
 
 @pytest.mark.parametrize("x", [np.ones((80, 4)), np.arange(80.0).reshape(-1, 1), np.arange(160.0).reshape(-1, 2)])
 def test_any_vectors_make_a_map(x: NDArray[np.float64]) -> None:
-    drawn = maps.item_map(x[:50], x[50:], None, on_sphere=False, threads=1).table
+    drawn = maps.item_map(x[:50], x[50:], None, on_sphere=False).table
     assert np.isfinite(np.array([row[:2] for row in drawn.rows()], dtype=np.float64)).all()
 
 

@@ -130,7 +130,7 @@ def gather_matches(
         if map and train.x is not None and generated.x is not None:
             # Where only directions count, only they are drawn.
             on_sphere = (metric or values.provenance.get("metric")) == "cosine"
-            pieces.append(item_map(train.x, generated.x, mask, on_sphere=on_sphere, threads=workers))
+            pieces.append(item_map(train.x, generated.x, mask, on_sphere=on_sphere))
         tick(1)
     lists = _of_items(values, given, train, generated, metric, shown, workers)
     lists += _of_generated(given, shown, nearness)

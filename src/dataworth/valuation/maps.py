@@ -25,7 +25,6 @@ def item_map(
     trained: NDArray[np.bool_] | None,
     *,
     on_sphere: bool,
-    threads: int,
 ) -> Exhibit:
     """A scatter of at most 2,000 items of both kinds, those alike close together.
 
@@ -34,7 +33,6 @@ def item_map(
         generated: Vectors of the generated items, ``(m, d)``.
         trained: Which training items the generator was trained on, ``(n,)``, if known.
         on_sphere: Whether only the directions of the vectors count.
-        threads: How many threads work.
     """
     from threadpoolctl import threadpool_limits
 
@@ -45,7 +43,8 @@ def item_map(
     if on_sphere:
         lengths = np.linalg.norm(x, axis=1, keepdims=True)
         x = np.divide(x, lengths, out=np.zeros_like(x), where=lengths > 0)
-    with threadpool_limits(threads):
+    # One thread: the others would wait by spinning, which on a busy machine costs more than they bring.
+    with threadpool_limits(1):
         place, by_tsne = _flat(x)
     names = ["training"] * ours.size
     if trained is not None:

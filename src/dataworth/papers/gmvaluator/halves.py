@@ -13,11 +13,10 @@ from functools import partial
 import numpy as np
 from numpy.typing import NDArray
 
-from dataworth.kernels.team import team_size
 from dataworth.models.generators import Settings
 from dataworth.papers.experiment import Experiment, Result, Setting
 from dataworth.papers.gmvaluator import published
-from dataworth.papers.gmvaluator.makers import Maker, asked_evenly, real_images, repeats
+from dataworth.papers.gmvaluator.makers import REMEMBERED_NOISE, Maker, asked_evenly, real_images, repeats
 from dataworth.papers.gmvaluator.pools import halves, labels_of, open_pool, scaled, together
 from dataworth.papers.gmvaluator.running import Features, ImageShelf, Row, attributions_of, featured, match
 from dataworth.papers.gmvaluator.sheets import loss_curves, sample_sheet
@@ -117,8 +116,8 @@ def _test(experiment: Experiment, setting: Setting) -> list[Result]:
         "beside them take all classes together. Nearest is trained on: share of what was made whose nearest image is "
         "of the half trained on; .5 if the generator remembered nothing. Distance ratio: mean distance to the nearest "
         "image trained on over that to the nearest held out; 1 if it remembered nothing, 0 if it only repeated. Real "
-        "images held out bracket the generators from one side, repeats of the first half (noise of 20 grey levels) "
-        "from the other. The published generators are far larger."
+        "images held out bracket the generators from one side, repeats of the first half (noise of "
+        f"{REMEMBERED_NOISE:.0f} grey levels) from the other. The published generators are far larger."
     ]
     each_note = "The test within each class: its images alone, of both halves, by the values of everything together."
     each = Table(
@@ -199,7 +198,7 @@ def _map(experiment: Experiment, setting: Setting) -> list[Result]:
             rows.append({"data set": case.name, "images a class": case.size, "made by": name, **_first(near)})
             if judged.x is None or pool.x is None:
                 continue
-            drawn = item_map(pool.x, judged.x, case.trained, on_sphere=True, threads=team_size(None))
+            drawn = item_map(pool.x, judged.x, case.trained, on_sphere=True)
             said = f"{case.name}, {case.size:,} a class, {name}"
             title = f"Map: {said}"
             figures = replace(drawn.table, name=f"{experiment.name}-{'-'.join(said.replace(',', '').split())}")
