@@ -75,6 +75,7 @@ def dw_svg() -> list[str]:
         dw.Exhibit("e", "points", table, "x", "y", "Words.", series="s"),
         dw.Exhibit("e", "points", table, "x", "y", "Words."),
         dw.Exhibit("e", "curve", table, "x", "y", "Words."),
+        dw.Exhibit("e", "curve", table, "x", "y", "Words.", log_x=True),
     ]
     return [*map(draw, kinds), draw_bins(np.array([-1.0, 0.0, 1.0]), np.array([3, 5]), "Words.")]
 
@@ -131,6 +132,23 @@ def test_nothing_to_draw_is_an_empty_picture(kind: str) -> None:
     assert parse(draw(dw.Exhibit("e", kind, table, "x", "y", "Words."))).tag == "svg"  # type: ignore[arg-type]
 
 
+def test_points_of_several_kinds_differ_in_black_and_white_too() -> None:
+    names = ["one", "two", "three"]
+    table = dw.Table("t", "T", {"x": [1.0, 2.0, 3.0], "y": [1.0, 2.0, 3.0], "s": names})
+    root = parse(draw(dw.Exhibit("e", "points", table, "x", "y", "Words.", series="s")))
+    marks = [
+        path
+        for group in root.iter("g")
+        if "mark-symbol" in group.attrib.get("class", "")
+        for path in group.iter("path")
+    ]
+    assert len({path.attrib["d"] for path in marks if path.attrib.get("stroke-width") == "2"}) >= 3
+    legend = [
+        text for text in texts(draw(dw.Exhibit("e", "points", table, "x", "y", "W.", series="s"))) if text in names
+    ]
+    assert legend == names  # colour and shape in one legend, not in two
+
+
 # -- lines -----------------------------------------------------------------------------------------
 
 
@@ -146,6 +164,21 @@ def test_lines_differ_in_black_and_white_too() -> None:
     looks = {(line.attrib["stroke"], line.attrib["stroke-dasharray"]) for line in lines}
     assert len(lines) == len(looks) == 4
     assert sum(stroke == PALETTE["grey"][0] for stroke, _ in looks) == 1
+
+
+def test_a_logarithmic_axis_names_what_was_tried() -> None:
+    table = dw.Table("t", "T", {"x": [0.001, 0.1 / 3, 0.1, 10.0], "y": [1.0, 2.0, 3.0, 4.0]})
+    even, wide = (draw(dw.Exhibit("e", "curve", table, "x", "y", "Words.", log_x=log)) for log in (False, True))
+    assert {"0.001", "0.1", "10"} <= set(texts(wide))
+    assert "0.001" not in texts(even)
+    once = dw.Table("t", "T", {"x": [3.0], "y": [1.0]})
+    assert parse(draw(dw.Exhibit("e", "curve", once, "x", "y", "Words.", log_x=True))).tag == "svg"
+
+
+@pytest.mark.parametrize("x", [[1e-300, 1.0, 1e300], [1.0 + 1e-15, 1.0], [5e-324, 1e-3]])
+def test_any_numbers_above_zero_fit_a_logarithmic_axis(x: list[float]) -> None:
+    table = dw.Table("t", "T", {"x": x, "y": [1.0] * len(x)})
+    assert "NaN" not in draw(dw.Exhibit("e", "curve", table, "x", "y", "Words.", log_x=True))
 
 
 def test_a_level_line_is_drawn_at_its_height() -> None:

@@ -225,7 +225,7 @@ def _plane(alt: Any, data: Sequence[Mapping[str, Any]], exhibit: Exhibit) -> dic
         axis = alt.Axis(tickCount=6 if channel == "x" else 5, **_notation(numbers))
         if exhibit.log_x and channel == "x" and low < high:
             scale = alt.Scale(type="log", nice=False)
-            axis = alt.Axis(values=_log_ticks(numbers), format="~g")
+            axis = alt.Axis(values=_log_ticks(numbers), format=".3~g")
         axes[channel] = kind(f"{channel}:Q", title=clean(title), scale=scale, axis=axis)
     return axes
 
@@ -234,7 +234,7 @@ def _log_ticks(numbers: Sequence[float]) -> list[float]:
     """At most eight of the very numbers, so that the axis names what was tried."""
     ordered = sorted(set(numbers))
     at = np.unique(np.linspace(0, len(ordered) - 1, min(len(ordered), 8)).astype(int))
-    return [float(f"{ordered[i]:.3g}") for i in at]
+    return [ordered[i] for i in at]
 
 
 def _notation(numbers: Sequence[float]) -> dict[str, str]:

@@ -163,7 +163,7 @@ def _list(pairs: Exhibit, values: Values, found: Mapping[str, Evidence]) -> Matc
 def _match(record: Mapping[str, Cell], y: str, content: Mapping[Any, Mapping[str, Cell]], write_gap: Any) -> Match:
     words, picture = words_and_picture(content.get(record[y], {}))
     part = record.get("share")
-    part = float(part) if isinstance(part, int | float) else 0.0
+    part = float(part) if isinstance(part, int | float) and math.isfinite(part) else 0.0
     return Match(
         id=str(record[y]),
         share=share(part),
