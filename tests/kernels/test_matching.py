@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from numba import njit
 from numpy.typing import NDArray
 
 from dataworth.errors import DataError, InputError
@@ -300,17 +301,27 @@ def test_shares_add_up_exactly_and_follow_distance(row: list[float], quality: fl
         assert max(equal) - min(equal) <= 1
 
 
+@njit
+def compiled_exp(x: float) -> float:
+    return math.exp(x)
+
+
 @given(
     row=st.lists(st.floats(0, 5), min_size=1, max_size=12), quality=st.floats(1e-3, 10), temperature=st.floats(0.1, 10)
 )
-def test_shares_are_the_softmax_to_a_step(row: list[float], quality: float, temperature: float) -> None:
+def test_shares_are_the_softmax_rounded_by_largest_remainder(
+    row: list[float], quality: float, temperature: float
+) -> None:
     share = credit(np.array([row]), np.array([quality]), temperature)[0]
-    least = min(row)
-    weight = [Fraction(math.exp(-((d - least) / temperature))) for d in row]
-    for got, w in zip(share.tolist(), weight, strict=True):
-        # A step of the grid; the exponential may be off by a few units of its own.
-        exact = Fraction(quality) * w / sum(weight)
-        assert abs(Fraction(got) - exact) <= step_of(quality) * (1 + Fraction(1, 2**20)) + exact / 2**50
+    weight = [Fraction(compiled_exp(-((d - min(row)) / temperature))) for d in row]
+    exact = [Fraction(quality) * w / sum(weight) / step_of(quality) for w in weight]
+    whole = [math.floor(each) for each in exact]
+    extra = [Fraction(each) / step_of(quality) - low for each, low in zip(share.tolist(), whole, strict=True)]
+    assert set(extra) <= {0, 1}
+    remainder = [each - low for each, low in zip(exact, whole, strict=True)]
+    ups = [each for each, more in zip(remainder, extra, strict=True) if more]
+    downs = [each for each, more in zip(remainder, extra, strict=True) if not more]
+    assert min(ups, default=Fraction(1)) >= max(downs, default=Fraction(0)) - Fraction(1, 2**30)
 
 
 @given(
