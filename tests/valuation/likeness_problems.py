@@ -52,7 +52,7 @@ def problems(draw: st.DrawFn, most_train: int = 12, most_made: int = 8) -> Probl
         return given.astype(draw(st.sampled_from([np.float32, np.float64])))
 
     named = draw(st.booleans())
-    k = draw(st.integers(1, n))
+    k = draw(st.integers(1, min(n, 3)) | st.integers(1, n))
     quality = draw(
         st.none() | st.lists(st.sampled_from([0.0, 1.0, 0.1, 2 / 3, 1e-300, 12345.6]), min_size=m, max_size=m)
     )
@@ -62,7 +62,7 @@ def problems(draw: st.DrawFn, most_train: int = 12, most_made: int = 8) -> Probl
         quality=None if quality is not None else draw(st.sampled_from([None, brightness])),
         temperature=draw(st.sampled_from([0.01, 0.5, 1.0, 1000.0])),
         metric=metric,
-        candidates=draw(st.none() | st.integers(k, n + 3)),
+        candidates=draw(st.none() | st.integers(k, min(n, k + 2)) | st.integers(k, n + 3)),
     )
     return Problem(
         dw.Items(

@@ -111,6 +111,21 @@ def test_embedding_goes_on_with_the_same_model() -> None:
         index.add(dw.Items([[1.0, 1.0]], ids=["3"]))
 
 
+def test_content_of_all_batches_is_looked_at_again() -> None:
+    rng = np.random.default_rng(0)
+    texts = ["x" * int(length) for length in rng.integers(1, 40, 50)]
+    train = dw.Items(rng.normal(size=(30, 4)), texts=texts[:30])
+    made = dw.Items(rng.normal(size=(20, 4)), texts=texts[30:])
+    method = dw.SimilarityMatch(k=2, rerank=by_length, candidates=6)
+    index = index_items(train, method=method)
+    for start in range(0, 20, 7):
+        index = index.add(made.take(np.arange(start, min(20, start + 7))))
+    gone = [1, 2, 3, 29]
+    stays = train.take(np.isin(train.ids, gone, invert=True))
+    assert 0 < index.remove(gone).cost.matched < 20
+    same(index.remove(gone).values(), dw.value_generated(made, stays, method=method))
+
+
 # -- approximate recall ----------------------------------------------------------------------------
 
 GRAPH = dw.HNSW(sample=20)
