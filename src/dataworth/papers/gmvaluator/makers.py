@@ -1,4 +1,4 @@
-"""Who makes the generated items: trained generators, and two stand-ins that bracket them.
+"""Who makes the generated items: what makers are, and two stand-ins that bracket trained generators.
 
 Real images that no one trained on are what a perfect generator that remembers nobody would make; training images
 with a little noise, what one that only remembers would. What an experiment finds of a generator means something
@@ -9,21 +9,19 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from dataworth.errors import DataError
-from dataworth.models.generators import Settings, train_generator
-from dataworth.papers.experiment import Setting
-from dataworth.papers.gmvaluator.pools import Source, labels_of, noisy, open_pool, pixels_of
+from dataworth.papers.gmvaluator.pools import labels_of, noisy, pixels_of
 from dataworth.records import Items
 
-__all__ = ["Maker", "asked_evenly", "makers_for", "real_images", "repeats", "trained"]
+__all__ = ["REMEMBERED_NOISE", "Maker", "asked_evenly", "real_images", "repeats"]
 
-REMEMBERED_NOISE = 5.0  # grey levels of 255
+REMEMBERED_NOISE = 5.0
+"""Standard deviation of what repeats are blurred by, in grey levels of 255: little, as features feel it strongly."""
 
 
 @dataclass(frozen=True)
@@ -39,11 +37,6 @@ class Maker:
     name: str
     make: Callable[[Items, NDArray[Any], int], Items] = field(repr=False)
     trains: bool = True
-
-
-def makers_for(source: Source, setting: Setting) -> list[Maker]:
-    """Everyone who can make images of a set, the real ones that no one trained on first."""
-    return [real_images(open_pool(source.name, setting.data, held_out=True))]
 
 
 def real_images(held_out: Items) -> Maker:
@@ -72,25 +65,6 @@ def repeats(noise: float = REMEMBERED_NOISE) -> Maker:
         return noisy(Items(images=repeated, labels=asked), noise, seed, name="made")
 
     return Maker("repeats of the pool", make)
-
-
-def trained(name: str, settings: Settings, folder: Path, progress: bool | None = None) -> Maker:
-    """A generator trained on the pool, from a folder where it is kept if it was trained before.
-
-    Args:
-        name: What to call it.
-        settings: Which generator, and how large.
-        folder: Where trained generators are kept.
-        progress: Show a progress bar; None shows it on a terminal only.
-    """
-
-    def make(pool: Items, asked: NDArray[Any], seed: int) -> Items:
-        generator = train_generator(
-            settings, np.stack(pixels_of(pool)), labels_of(pool), folder=folder, seed=seed, progress=progress
-        )
-        return _named(Items(images=generator.sample(asked, seed=seed)), asked)
-
-    return Maker(name, make)
 
 
 def asked_evenly(classes: NDArray[Any], m: int) -> NDArray[Any]:

@@ -33,7 +33,7 @@ from dataworth.papers.gmvaluator.criteria import (
     first_is,
     random_agreement,
 )
-from dataworth.papers.gmvaluator.makers import asked_evenly, makers_for
+from dataworth.papers.gmvaluator.makers import Maker, asked_evenly
 from dataworth.papers.gmvaluator.pools import (
     SOURCES,
     Source,
@@ -50,7 +50,16 @@ from dataworth.papers.gmvaluator.pools import (
     shifted,
     together,
 )
-from dataworth.papers.gmvaluator.running import Features, ImageShelf, Row, attributions_of, featured, match, over_seeds
+from dataworth.papers.gmvaluator.running import (
+    Features,
+    ImageShelf,
+    Row,
+    attributions_of,
+    featured,
+    makers_for,
+    match,
+    over_seeds,
+)
 from dataworth.records import Attributions, Exhibit, Items, Table
 from dataworth.valuation.embedding import embed_images
 
@@ -339,7 +348,7 @@ def _cleansed(
     for kind, odd in planted.items():
         spoilt = together(clean, odd)
         mask = np.arange(len(spoilt)) >= POOL
-        for maker in makers_for(source, setting):
+        for maker in _cleansing_makers(source, setting):
             made = maker.make(spoilt, asked, seed)
             for features in ALL_FEATURES:
                 pool, judged = featured(spoilt, features, setting), featured(made, features, setting)
@@ -362,6 +371,12 @@ def _cleansed(
                             "mean value, clean": one.mean_others,
                         },
                     )
+
+
+def _cleansing_makers(source: Source, setting: Setting) -> list[Maker]:
+    """Real images; and where the paper has it, on digits, an adversarial network trained on the spoilt pool."""
+    makers = makers_for(source, setting)
+    return [maker for maker in makers if not maker.trains or (source.name == "mnist" and maker.name == "GAN")]
 
 
 def _others(source: Source) -> tuple[str, ...]:

@@ -11,14 +11,16 @@ from numpy.typing import NDArray
 
 from dataworth.errors import DataError, InputError
 from dataworth.papers.experiment import Experiment, Setting
-from dataworth.papers.gmvaluator.pools import SOURCES, Source, pixels_of
+from dataworth.papers.gmvaluator.makers import Maker, real_images
+from dataworth.papers.gmvaluator.pools import SOURCES, Source, open_pool, pixels_of
+from dataworth.papers.gmvaluator.trained import learned
 from dataworth.records import Attributions, Items, Table, Values
 from dataworth.records.evidence import Cell
 from dataworth.valuation.generated import value_generated
 from dataworth.valuation.items import embed_items
 from dataworth.valuation.methods import SimilarityMatch
 
-__all__ = ["Features", "ImageShelf", "Row", "attributions_of", "featured", "match", "over_seeds"]
+__all__ = ["Features", "ImageShelf", "Row", "attributions_of", "featured", "makers_for", "match", "over_seeds"]
 
 Features: TypeAlias = Literal["efficientnet-lite0", "pixels"]
 Row: TypeAlias = dict[str, Cell]
@@ -82,6 +84,11 @@ class ImageShelf:
         return Table(
             experiment.name, experiment.title, {key: [row[key] for row in rows] for key in rows[0]}, " ".join(words)
         )
+
+
+def makers_for(source: Source, setting: Setting) -> list[Maker]:
+    """Real images that no one trained on, and the generators, which are trained on the pools they are given."""
+    return [real_images(open_pool(source.name, setting.data, held_out=True)), *learned(setting)]
 
 
 def featured(items: Items, features: Features, setting: Setting) -> Items:
