@@ -30,7 +30,8 @@ _CANVAS = 8  # sides are padded to a multiple of it
 class ConditionalGAN:
     """A class-conditional adversarial network with a projection critic and hinge losses.
 
-    Miyato and Koyama, "cGANs with Projection Discriminator" (ICLR 2018); critic with spectral normalisation.
+    Miyato and Koyama, "cGANs with Projection Discriminator" (ICLR 2018): a critic with spectral normalisation, and
+    a generator whose normalisation belongs to the class.
 
     Args:
         steps: Updates of the generator, and of the critic.
@@ -40,7 +41,7 @@ class ConditionalGAN:
         learning_rate: Of the generator; the critic's is twice that.
     """
 
-    steps: int = 10_000
+    steps: int = 6_000
     batch: int = 32
     width: int = 32
     latent: int = 64
