@@ -203,6 +203,13 @@ def test_pairs_alone_are_a_table(tmp_path: Path) -> None:
     assert "matched" in text
 
 
+def test_one_row_with_long_words_is_a_table_not_figures(tmp_path: Path) -> None:
+    long, short = (dw.Table("t", "T", {"index": [name], "recall": [0.98]}) for name in ("HNSW(" + "x" * 60, "HNSW"))
+    assert page(long, tmp_path).find(".//dl[@class='cards']") is None
+    assert words(page(long, tmp_path).find(".//tbody")) == f"HNSW({'x' * 60}0.980"  # type: ignore[arg-type]
+    assert cards(page(short, tmp_path)) == ["indexHNSW", "recall0.980"]
+
+
 # -- privacy, escaping, saving ---------------------------------------------------------------------
 
 

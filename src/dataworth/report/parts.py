@@ -39,6 +39,7 @@ __all__ = [
 ]
 
 GRID_ROWS_SHOWN = 200
+FIGURE_LENGTH = 24  # characters of a headline figure
 
 _ADDRESS = re.compile(r"data:image/(?:png|jpeg|gif|webp);base64,[A-Za-z0-9+/]+={0,2}")
 
@@ -286,9 +287,10 @@ def drawn_owners(by_owner: Table, thing: str = "row") -> Picture:
 
 
 def _table(table: Table) -> Extra:
-    if len(table) == 1:  # one row of figures is read at a glance
+    if len(table) == 1:  # one row of figures is read at a glance; long words are not
         cards = [Card(column([cells[0]])[0](cells[0]), name) for name, cells in table.columns.items()]
-        return Extra(table.title, table.note, cards, None)
+        if all(len(card.figure) <= FIGURE_LENGTH for card in cards):
+            return Extra(table.title, table.note, cards, None)
     return Extra(table.title, table.note, [], text_grid(table))
 
 
