@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -98,6 +99,22 @@ def test_what_faiss_was_set_to_stays() -> None:
     with pytest.raises(DataError, match=r"16 numbers each, like the items, not shape \(3, 4\)"):
         index.search(vectors(3, d=4), 2)
     assert (faiss.omp_get_max_threads(), faiss.cvar.distance_compute_blas_threshold) == before
+
+
+def test_no_query_meets_another_in_a_product() -> None:
+    """What that changes is too rare to be seen in what is found: a list or an item at the very edge."""
+    import faiss
+
+    seen = []
+
+    class Spy:
+        def search(self, queries: Any, k: int) -> Any:
+            seen.append((faiss.omp_get_max_threads(), faiss.cvar.distance_compute_blas_threshold))
+            return index._built.search(queries, k)
+
+    index = build(vectors(700), LISTS, "cosine", threads=2)
+    replace(index, _built=Spy()).search(vectors(3), 2)
+    assert seen == [(2, 2**31 - 1)]
 
 
 def test_nothing_is_printed() -> None:

@@ -143,10 +143,10 @@ def test_k_of_all_and_one_item() -> None:
 
 
 def test_numbers_that_only_float64_can_square() -> None:
-    x = np.array([[1e18], [3e18], [-1e18]])
-    found = dw.value_generated([[0.9e18], [-2e18]], x, method=dw.SimilarityMatch(k=1, metric="euclidean"))
+    x = np.array([[1e20], [3e20], [-1e20]])
+    found = dw.value_generated([[0.9e20], [-2e20]], x, method=dw.SimilarityMatch(k=1, metric="euclidean"))
     assert found.values.tolist() == [1.0, 0.0, 1.0]
-    far = dw.value_generated([[0.9e18]], [[1.0], [3e14], [-1.0]], method=dw.SimilarityMatch(k=1, metric="euclidean"))
+    far = dw.value_generated([[0.9e20]], [[1.0], [3e14], [-1.0]], method=dw.SimilarityMatch(k=1, metric="euclidean"))
     assert far.values.tolist() == [0.0, 1.0, 0.0]
 
 
@@ -230,8 +230,9 @@ def test_a_graph_finds_nearly_all_and_says_so(metric: Any) -> None:
     assert np.mean(hits) > 0.95
 
 
-def test_what_an_index_does_not_find_is_searched_exactly() -> None:
+def test_what_an_index_does_not_find_is_searched_exactly(monkeypatch: pytest.MonkeyPatch) -> None:
     """One list of sixteen holds fewer than 300 items, so every search falls short and is done again."""
+    monkeypatch.setattr(matching, "_PANEL", 7)
     train, made = blobs(700, 30)
     poor = dw.IVFPQ(lists=16, subvectors=8, bits=4, probes=1)
     method = dw.SimilarityMatch(k=10, candidates=300)

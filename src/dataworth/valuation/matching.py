@@ -220,13 +220,12 @@ class Matcher:
         build_seconds = self._index.seconds  # builds it, if that is still to be done
         self._rows_for(x)
         began = time.perf_counter()
-        at, distance, _ = self._proposed(x, threads)
+        at, _, _ = self._proposed(x, threads)
         searched = time.perf_counter()
         exactly, _ = self._nearest(x, threads)
         done = time.perf_counter()
-        kept = matching.keep_nearest(at, distance, k)[0]
         check = RecallCheck(
-            repr(settings), size, _found(kept, exactly[:, :k]), _found(at, exactly),
+            repr(settings), size, _found(at, exactly[:, :k]), _found(at, exactly),
             build_seconds, searched - began, done - searched,
         )  # fmt: skip
         what, figure = f"the {k} nearest", check.recall_k
