@@ -12,13 +12,15 @@ import pyarrow.parquet as pq
 import pytest
 
 import dataworth as dw
-from dataworth.papers import private, tknn
+from dataworth.papers import gmvaluator, private, tknn
 from tests.cli.conftest import Run
 
 TABLE = dw.Table("numbers", "Some numbers", {"set": ["here"], "ours": [0.51234], "published": [0.5]})
 PICTURE = dw.Exhibit(
     "curve", "curve", dw.Table("steps", "Some steps", {"x": [0, 1], "y": [0, 1]}), "x", "y", alt="A line."
 )
+
+VALUES = dw.Values(["a", "b"], [0.25, -0.05], method="by hand", n_validation=4)
 
 
 @dataclass
@@ -29,9 +31,9 @@ class Stub:
     title: str = "A small experiment"
     asked: dict[str, Any] = field(default_factory=dict)
 
-    def run(self, data: Path, **options: Any) -> list[dw.Table | dw.Exhibit]:
+    def run(self, data: Path, **options: Any) -> list[dw.Table | dw.Exhibit | dw.Values]:
         self.asked = {"data": data, **options}
-        return [TABLE, PICTURE]
+        return [TABLE, PICTURE, VALUES]
 
 
 @pytest.fixture
@@ -45,7 +47,7 @@ def test_without_a_name_they_are_listed(run: Run) -> None:
     done = run("reproduce")
     assert (done.code, done.err) == (0, "")
     assert not tknn.EXPERIMENTS.keys() & private.EXPERIMENTS.keys()
-    for name, experiment in (tknn.EXPERIMENTS | private.EXPERIMENTS).items():
+    for name, experiment in (tknn.EXPERIMENTS | private.EXPERIMENTS | gmvaluator.EXPERIMENTS).items():
         assert name in done.out
         assert experiment.title in done.out
 
@@ -74,7 +76,11 @@ def test_tables_are_printed_and_written(run: Run, stub: Stub, tmp_path: Path) ->
     assert (out / "numbers.csv").read_text(encoding="utf-8") == TABLE.to_csv()
     assert (out / "steps.csv").read_text(encoding="utf-8") == PICTURE.table.to_csv()
     assert "Some numbers" in (out / "report.html").read_text(encoding="utf-8")
-    assert {file.name for file in out.iterdir()} == {"numbers.csv", "steps.csv", "report.html"}
+    assert {file.name for file in out.iterdir()} == {
+        "numbers.csv", "steps.csv", "small-values-1.parquet", "report.html",
+    }  # fmt: skip
+    assert dw.Values.load(out / "small-values-1.parquet").lowest(1).rows() == [("b", -0.05)]
+    assert "2 rows by by hand" in done.out
 
 
 @pytest.mark.parametrize(
