@@ -12,7 +12,7 @@ import pytest
 from numpy.typing import NDArray
 
 from dataworth.errors import DataError, MethodError
-from dataworth.models.index import HNSW, IVFPQ, Settings, build
+from dataworth.models.index import HNSW, IVFPQ, Settings, _spread, build
 
 GRAPH = HNSW(links=16, depth_build=60, depth=40)
 LISTS = IVFPQ(lists=16, subvectors=8, bits=4, probes=6)
@@ -62,9 +62,15 @@ def test_every_list_and_enough_depth_find_everything(metric: Any) -> None:
 @pytest.mark.parametrize("settings", [GRAPH, LISTS])
 def test_cosine_does_not_see_lengths(settings: Settings) -> None:
     x, queries = vectors(700), vectors(30, seed=1).astype(np.float64)
-    scale = 2.0 ** np.random.default_rng(0).integers(-200, 200, (700, 1))
+    scale = 2.0 ** np.random.default_rng(0).integers(-600, 600, (700, 1))
     index, scaled = build(x, settings, "cosine", threads=1), build(x * scale, settings, "cosine", threads=1)
-    assert index.search(queries, 5).tolist() == scaled.search(queries * 2.0**300, 5).tolist()
+    assert index.search(queries, 5).tolist() == scaled.search(queries * 2.0**600, 5).tolist()
+
+
+def test_lists_are_learnt_from_items_all_over_the_set() -> None:
+    assert _spread(10, 4).tolist() == [0, 2, 5, 7]
+    assert _spread(3, 4).tolist() == [0, 1, 2]
+    assert _spread(4, 4).tolist() == [0, 1, 2, 3]
 
 
 @pytest.mark.parametrize("settings", [GRAPH, LISTS])

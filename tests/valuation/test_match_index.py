@@ -355,6 +355,16 @@ def test_an_index_of_another_method(tmp_path: Path) -> None:
         MatchIndex.load(judged, method=dw.SimilarityMatch(k=1, rerank=by_length))
 
 
+def test_files_that_were_written_to_are_refused(tmp_path: Path) -> None:
+    path = index_of_vectors().save(tmp_path / "matches.npz")
+    with np.load(path) as opened:
+        arrays = dict(opened)
+    arrays["quality"] = arrays["quality"] + 1
+    np.savez(path, **arrays)
+    with pytest.raises(DataError, match="is damaged: it does not fit its digest"):
+        MatchIndex.load(path)
+
+
 def test_damaged_files_are_refused(tmp_path: Path) -> None:
     path = index_of_vectors().save(tmp_path / "matches.npz")
     whole = path.read_bytes()
