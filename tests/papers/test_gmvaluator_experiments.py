@@ -11,12 +11,13 @@ import pytest
 from numpy.typing import NDArray
 
 from dataworth.errors import DataError, InputError, MissingExtra
-from dataworth.models.generators import Generator, Settings
+from dataworth.models.generators import ConditionalGAN, Generator, Settings
 from dataworth.papers.experiment import Setting
 from dataworth.papers.gmvaluator import EXPERIMENTS, matched, retrained, running, trained
 from dataworth.papers.gmvaluator.makers import repeats
 from dataworth.papers.gmvaluator.pools import SOURCES, labels_of, pixels_of
 from dataworth.papers.gmvaluator.retrained import styles
+from dataworth.papers.gmvaluator.trained import train_on
 from dataworth.records import Exhibit, Items, Table
 from dataworth.records.evidence import evidence_to_json
 
@@ -277,3 +278,20 @@ def test_pixels_are_features_from_0_to_1() -> None:
     items = Items(images=np.array([[[0, 255], [51, 102]]], np.uint8))
     setting: Callable[..., Any] = lambda: None  # noqa: E731  # not looked at
     np.testing.assert_allclose(running.featured(items, "pixels", setting).x, [[0, 1, 0.2, 0.4]])  # type: ignore[arg-type]
+
+
+# -- real generators -----------------------------------------------------------------------------
+
+
+@pytest.mark.models
+def test_real_generators_are_trained_and_kept(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(trained, "train_on", train_on)
+    brief = {"GAN": ConditionalGAN(steps=2, batch=4, width=4, latent=4)}
+    monkeypatch.setattr(retrained, "BRIEF", brief)
+    first = table(run("addition", data, work=tmp_path))
+    kept = {path: path.stat().st_mtime_ns for path in (tmp_path / "generators").iterdir()}
+    assert len(kept) == 5  # one for each pool
+    assert set(first.columns["made by"]) == {"repeats of the pool", "GAN"}
+    again = table(run("addition", data, work=tmp_path))
+    assert {path: path.stat().st_mtime_ns for path in kept} == kept
+    assert again.columns == first.columns
