@@ -64,7 +64,9 @@ def test_an_exhibit_draws_columns_it_has() -> None:
 
 
 def test_an_unknown_kind_of_exhibit_is_refused() -> None:
-    with pytest.raises(dw.InputError, match="'e' must be one of curve, bars, points, rows, pairs, not 'hologram'"):
+    with pytest.raises(
+        dw.InputError, match="'e' must be one of curve, bars, points, rows, sheet, pairs, not 'hologram'"
+    ):
         dw.Exhibit("e", "hologram", dw.Table("t", "T", {"a": [1]}), x="a", y="a", alt="")  # type: ignore[arg-type]
 
 
