@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from dataworth.errors import DataError
 from dataworth.records.files import whole_file
 
-__all__ = ["read_sealed", "write_sealed"]
+__all__ = ["digest_of", "read_sealed", "write_sealed"]
 
 
 def write_sealed(
@@ -35,7 +35,7 @@ def write_sealed(
         The path written.
     """
     facts = {"format": made, **about}
-    sealed = json.dumps({**facts, "digest": _digest(facts, arrays)})
+    sealed = json.dumps({**facts, "digest": digest_of(facts, arrays)}, default=float)
     with whole_file(path) as temporary, temporary.open("wb") as file:
         np.savez(file, about=np.array(sealed), **arrays)  # type: ignore[arg-type]  # the stubs mix up keywords
     return Path(path)
@@ -75,14 +75,14 @@ def read_sealed(
         ) from None
     if found != made:
         raise DataError(f"{name} has format {found!r}; this dataworth reads {made!r}")
-    if digest != _digest(about, arrays):
+    if digest != digest_of(about, arrays):
         raise DataError(f"{name} is damaged: it does not fit its digest; make it anew")
     return about, arrays
 
 
-def _digest(about: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]) -> str:
+def digest_of(about: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]) -> str:
     """A digest of facts and arrays, types and shapes included."""
-    digest = hashlib.blake2b(json.dumps(about, sort_keys=True).encode(), digest_size=32)
+    digest = hashlib.blake2b(json.dumps(about, sort_keys=True, default=float).encode(), digest_size=32)
     for name, array in sorted(arrays.items()):
         digest.update(f"\n{name} {array.dtype.str} {array.shape}\n".encode())
         digest.update(np.ascontiguousarray(array).tobytes())

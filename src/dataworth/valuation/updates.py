@@ -7,16 +7,12 @@ stored links, to the last bit what a fresh run on the rows that are there now wo
 
 from __future__ import annotations
 
-import hashlib
-import json
 import os
 import time
-import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
-from zipfile import BadZipFile
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -28,10 +24,10 @@ from dataworth.kernels.team import team_size
 from dataworth.kernels.threshold import Beta, add_links, point_weights
 from dataworth.records import Points, Values
 from dataworth.records.arrays import exact, read_only
-from dataworth.records.files import whole_file
 from dataworth.valuation.methods import ThresholdKNNShapley
 from dataworth.valuation.provenance import provenance
 from dataworth.valuation.reading import check_same_features
+from dataworth.valuation.sealed import digest_of, read_sealed, write_sealed
 from dataworth.valuation.task import Task, bar, class_list, encode
 
 __all__ = ["ThresholdIndex", "UpdateCost", "index_points"]
@@ -257,15 +253,11 @@ class ThresholdIndex:
         if self.owners is not None:
             arrays["owners"] = self.owners
         about = {
-            "format": FORMAT,
             "method": asdict(self.method),
             "dtype": self.dtype,
             "validation": _fingerprint(self.validation, self.classes),
         }
-        sealed = json.dumps({**about, "digest": _digest(about, arrays)}, default=float)
-        with whole_file(path) as temporary, temporary.open("wb") as file:
-            np.savez(file, about=np.array(sealed), **arrays)  # type: ignore[arg-type]  # the stubs mix up keywords
-        return Path(path)
+        return write_sealed(path, FORMAT, about, arrays)
 
     @classmethod
     def load(
@@ -285,7 +277,7 @@ class ThresholdIndex:
         began = time.perf_counter()
         _check_points(validation)
         name = repr(os.fspath(path))
-        about, arrays = _read(path)
+        about, arrays = read_sealed(path, FORMAT, "index", "ThresholdIndex.save")
         classes, codes, bits = (arrays[key] for key in ("classes", "codes", "bits"))
         if about["validation"] != _fingerprint(validation, classes):
             raise DataError(f"{name} was made with another validation set; give that one, or index the rows anew")
@@ -460,15 +452,7 @@ def _fingerprint(validation: Points, classes: NDArray[Any]) -> str:
     """A digest of what links and counts depend on: features as float64, labels, and how many classes there are."""
     labels = np.array([str(label) for label in validation.y.tolist()])
     about = {"classes": int(classes.size), "text": validation.y.dtype.kind == "U"}
-    return _digest(about, {"x": validation.x.astype("<f8"), "labels": labels})
-
-
-def _digest(about: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]) -> str:
-    digest = hashlib.blake2b(json.dumps(about, sort_keys=True, default=float).encode(), digest_size=32)
-    for name, array in sorted(arrays.items()):
-        digest.update(f"\n{name} {array.dtype.str} {array.shape}\n".encode())
-        digest.update(np.ascontiguousarray(array).tobytes())
-    return digest.hexdigest()
+    return digest_of(about, {"x": validation.x.astype("<f8"), "labels": labels})
 
 
 def _method(plain: Mapping[str, Any]) -> ThresholdKNNShapley:
@@ -478,27 +462,3 @@ def _method(plain: Mapping[str, Any]) -> ThresholdKNNShapley:
         semivalue=Beta(**semivalue) if isinstance(semivalue, dict) else semivalue,
         metric=plain["metric"],
     )
-
-
-def _read(path: str | os.PathLike[str]) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
-    """What :meth:`ThresholdIndex.save` wrote, if it fits its digest."""
-    name = repr(os.fspath(path))
-    try:
-        opened = np.load(path, allow_pickle=False)
-        if not isinstance(opened, np.lib.npyio.NpzFile):
-            raise ValueError("one array only")
-        with opened:
-            arrays = {key: opened[key] for key in opened.files}
-        about = json.loads(str(arrays.pop("about")[()]))
-        made, digest = about["format"], about.pop("digest")
-    except FileNotFoundError:
-        raise DataError(f"there is no file {name}") from None
-    except (EOFError, KeyError, TypeError, ValueError, OSError, NotImplementedError, BadZipFile, zlib.error) as trouble:
-        raise DataError(
-            f"{name} is no index, or a damaged one ({type(trouble).__name__}); ThresholdIndex.save writes such files"
-        ) from None
-    if made != FORMAT:
-        raise DataError(f"{name} has format {made!r}; this dataworth reads {FORMAT!r}")
-    if digest != _digest(about, arrays):
-        raise DataError(f"{name} is damaged: it does not fit its digest; index the rows anew")
-    return about, arrays
