@@ -348,6 +348,17 @@ def test_batches_of_pictures_may_have_the_same_names(run: Run, gallery: tuple[Pa
     refused(run("generated", tomorrow, "--index", index, "--update"), "4 of 4", "id that the index holds")
 
 
+def test_pictures_that_are_compared_again_come_in_batches(run: Run, gallery: tuple[Path, Path], tmp_path: Path) -> None:
+    made, train = gallery
+    index, ids = tmp_path / "credit.npz", tmp_path / "gone.txt"
+    assert run("generated", made, "--train", train, "--k", 2, "--rerank", "pixels", "--index", index).code == 0
+    follow = ["generated", made.rename(tmp_path / "tomorrow"), "--index", index, "--update"]
+    refused(run(*follow), "give train=")
+    assert json.loads(run(*follow, "--train", train, "--json").out)["generated_items"] == 8
+    ids.write_text("group-0/00.png\n")
+    refused(run(*follow, "--train", train, "--remove-train", ids), "without their images")
+
+
 def test_items_with_names_keep_them(run: Run, train: Path, tmp_path: Path) -> None:
     made = tmp_path / "named.parquet"
     pq.write_table(pa.table({"name": [f"new-{i}" for i in range(M)], "x": _made().tolist()}), made)
@@ -451,6 +462,13 @@ def test_a_missing_index(run: Run, made: Path, tmp_path: Path) -> None:
 
 def test_too_few_training_items(generated: Any) -> None:
     refused(generated("--k", N + 1), f"k={N + 1}", f"there are {N}")
+
+
+def test_too_few_for_an_index_are_told_before_anything_is_embedded(
+    run: Run, gallery: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delattr("dataworth.valuation.items.embed_images")
+    refused(run("generated", gallery[0], "--train", gallery[1], "--k", 1, "--recall", "ivfpq"), "learns from")
 
 
 def test_texts_are_not_matched_with_pictures(run: Run, gallery: tuple[Path, Path], tmp_path: Path) -> None:
