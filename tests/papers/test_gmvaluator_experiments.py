@@ -288,6 +288,7 @@ def test_real_generators_are_trained_and_kept(data: Path, tmp_path: Path, monkey
     monkeypatch.setattr(trained, "train_on", train_on)
     brief = {"GAN": ConditionalGAN(steps=2, batch=4, width=4, latent=4)}
     monkeypatch.setattr(retrained, "BRIEF", brief)
+    monkeypatch.setattr(retrained, "TINY", brief)
     first = table(run("addition", data, work=tmp_path))
     kept = {path: path.stat().st_mtime_ns for path in (tmp_path / "generators").iterdir()}
     assert len(kept) == 5  # one for each pool

@@ -39,6 +39,8 @@ BRIEF: dict[str, Settings] = {
     "GAN": ConditionalGAN(steps=3_000),
     "diffusion": GuidedDiffusion(steps=2_000, channels=(32, 64)),
 }
+TINY: dict[str, Settings] = {"tiny GAN": ConditionalGAN(steps=1_000, width=16)}
+"""Once for each group that is left out, and twice more."""
 
 
 # -- items added ---------------------------------------------------------------------------------
@@ -57,7 +59,7 @@ def _addition(experiment: Experiment, setting: Setting) -> list[Result]:
             compared = held_out.take(_drawn_like(labels_of(held_out), asked, seed))
             judge = Judge(see(real), see(compared))
             kinds = {kind: see(items) for kind, items in added.items()}
-            for maker in _makers(setting):
+            for maker in _makers(BRIEF, setting):
                 make, value = _make(maker, asked, seed, features, setting), _value(features)
                 for found in add_items(see(pool), kinds, make, value, judge):
                     rows.append(
@@ -134,7 +136,7 @@ def _groups(experiment: Experiment, setting: Setting) -> list[Result]:
             # By what the embedder sees, whatever the items are matched by: so the groups are the same.
             groups = styles(featured(pool, ALL_FEATURES[0], setting), STYLES)
             asked = asked_evenly(labels_of(pool), MADE)
-            for maker in _makers(setting):
+            for maker in _makers(TINY, setting):
                 make, again = (_make(maker, asked, s, features, setting) for s in (seed, seed + ANOTHER_SEED))
                 found = leave_groups_out(pool, groups, make, again, _value(features), seed=seed)
                 rows.append(
@@ -212,8 +214,8 @@ def _points(experiment: Experiment, what: str, found: Omission) -> Exhibit:
 # -- what they share -----------------------------------------------------------------------------
 
 
-def _makers(setting: Setting) -> list[Maker]:
-    return [repeats(), *(trained(name, settings, setting) for name, settings in BRIEF.items())]
+def _makers(generators: dict[str, Settings], setting: Setting) -> list[Maker]:
+    return [repeats(), *(trained(name, settings, setting) for name, settings in generators.items())]
 
 
 def _make(maker: Maker, asked: NDArray[np.int64], seed: int, features: Features, setting: Setting) -> Make:
