@@ -369,7 +369,7 @@ def _as_text(values: Values, done: _Done, written: Mapping[str, Path | None]) ->
     lines += [CAVEAT, values.highest(SHOWN)]
     if values.owners is not None:
         lines.append(_beginning(values.by_owner()))
-    lines += [table for name in TOLD for table in _tables(values, name)]
+    lines += [_upright(table) for name in TOLD for table in _tables(values, name)]
     lines.append("")
     lines += [] if written["values"] else ["values not kept; --out credit.parquet keeps them"]
     lines += [f"{what} written to {path}" for what, path in written.items() if path is not None]
@@ -405,6 +405,14 @@ def _beginning(table: Table) -> Table:
         return table
     columns = {name: cells[:SHOWN_OWNERS] for name, cells in table.columns.items()}
     return replace(table, title=f"{table.title}, the first {SHOWN_OWNERS} of {rows}", columns=columns)
+
+
+def _upright(table: Table) -> Table:
+    """A single row of many figures as a list of them, which can be read on a terminal."""
+    rows = table.rows()
+    if len(rows) != 1:
+        return table
+    return replace(table, columns={"figure": list(table.columns), "value": list(rows[0])})
 
 
 def _few(names: Sequence[str]) -> str:
