@@ -485,10 +485,23 @@ def test_who_was_trained_on_must_be_known(generated: Any, tmp_path: Path) -> Non
     done = generated("--trained", ids)
     refused(done, "1 of the 2 ids")
     assert "stranger" not in done.err
+    ids.write_text("item-1\n")
+    refused(generated("--trained", ids), "saw 1 of 40")
     ids.write_text("\n\n")
     refused(generated("--trained", ids), "holds no ids")
     ids.write_bytes(b"\xff\xfe\x00")
     refused(generated("--trained", ids), "UTF-8")
+
+
+def test_one_file_for_two_things(generated: Any, tmp_path: Path) -> None:
+    file = tmp_path / "credit.parquet"
+    refused(generated("--out", file, "--attributions", tmp_path / "." / "credit.parquet"), "both name")
+
+
+def test_folders_in_one_another(run: Run, gallery: tuple[Path, Path]) -> None:
+    _, train = gallery
+    for made, other in ((train / "group-0", train), (train, train), (train.parent, train)):
+        refused(run("generated", made, "--train", other, "--k", 1), "meet themselves")
 
 
 def test_nothing_is_written_when_a_run_fails(generated: Any, tmp_path: Path) -> None:

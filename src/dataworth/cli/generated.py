@@ -257,6 +257,18 @@ def _check_outputs(out: Path | None, attributions: Path | None, report: Path | N
     check_file(out, "--out", ".parquet", ".pq")
     check_file(attributions, "--attributions", ".parquet", ".pq", ".json")
     check_report(report, "--report")
+    if out is not None and attributions is not None and out.resolve() == attributions.resolve():
+        raise InputError(f"--out and --attributions both name {str(out)!r}; one would replace the other")
+
+
+def _check_apart(made: Path, train: Path) -> None:
+    """Refuse folders of which one holds the other: items would be matched with themselves."""
+    one, other = made.resolve(), train.resolve()
+    if made.is_dir() and train.is_dir() and (one.is_relative_to(other) or other.is_relative_to(one)):
+        raise InputError(
+            f"{str(made)!r} and {str(train)!r} (--train) lie in one another, so items would meet themselves; "
+            "keep what was made apart from what it was made from"
+        )
 
 
 def _refuse_settings(options: Mapping[str, object | None]) -> None:
@@ -298,6 +310,7 @@ def _run(
 ) -> _Done:
     if made is None or train is None:
         raise InputError("name what was made and what it was made from: dataworth generated GENERATED --train SOURCE")
+    _check_apart(made, train)
     import dataworth as dw
     from dataworth.valuation.sides import check_kinds, check_task, x_of
 

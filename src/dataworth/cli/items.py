@@ -104,6 +104,12 @@ class Columns:
         else:
             named = self._marked(train, self.trained)
         mask: NDArray[np.bool_] = np.isin(ids, named)
+        seen = int(mask.sum())
+        if min(seen, mask.size - seen) < 2:
+            raise DataError(
+                f"--trained needs two items or more that the model saw and two that it did not; {self.trained!r} says "
+                f"that it saw {seen} of {mask.size}"
+            )
         return mask
 
     def _marked(self, train: Path, column: str) -> NDArray[Any]:
