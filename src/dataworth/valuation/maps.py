@@ -34,6 +34,7 @@ def item_map(
         trained: Which training items the generator was trained on, ``(n,)``, if known.
         on_sphere: Whether only the directions of the vectors count.
     """
+    import sklearn.manifold  # noqa: F401  (before the limit below, which holds for libraries that are loaded)
     from threadpoolctl import threadpool_limits
 
     half = MAPPED // 2
