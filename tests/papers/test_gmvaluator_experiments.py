@@ -233,7 +233,7 @@ def test_left_out_groups_are_compared_with_their_values(data: Path) -> None:
     assert row["mean change"] > row["mean size of change, nothing left out"]
     assert -1 <= row["Spearman"] <= 1
     assert 0 < row["p"] <= 1
-    assert len(results) == 4
+    assert len(results) == 3
     picture = results[1]
     assert isinstance(picture, Exhibit)
     assert len(picture.table) == 20
