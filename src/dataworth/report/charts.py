@@ -225,7 +225,7 @@ def _plane(alt: Any, data: Sequence[Mapping[str, Any]], exhibit: Exhibit) -> dic
         axis = alt.Axis(tickCount=6 if channel == "x" else 5, **_notation(numbers))
         if exhibit.log_x and channel == "x" and low < high:
             scale = alt.Scale(type="log", nice=False)
-            axis = alt.Axis(values=_log_ticks(numbers), format=".3~g")
+            axis = alt.Axis(values=_log_ticks(numbers), format=".3~r")
         axes[channel] = kind(f"{channel}:Q", title=clean(title), scale=scale, axis=axis)
     return axes
 

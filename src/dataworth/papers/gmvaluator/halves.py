@@ -162,7 +162,7 @@ def _rejections(experiment: Experiment, rows: Sequence[Row]) -> Exhibit:
     shown = [row for row in rows if row["data set"] == "mnist" and row["features"] == "pixels" and row["seed"] == 0]
     table = Table(
         f"{experiment.name}-by-size",
-        "Memory fades as the training set grows (MNIST, pixels)",
+        "How much is remembered, over the size of the training set (MNIST, pixels)",
         {
             "images a class": [row["images a class"] for row in shown],
             "nearest is trained on": [row["nearest is trained on"] for row in shown],
