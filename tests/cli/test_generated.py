@@ -493,6 +493,10 @@ def test_who_was_trained_on_must_be_known(generated: Any, tmp_path: Path) -> Non
     refused(generated("--trained", ids), "UTF-8")
 
 
+def test_vectors_cannot_be_embedded(generated: Any) -> None:
+    refused(generated("--embed", "minilm"), "vectors", "minilm")
+
+
 def test_one_file_for_two_things(generated: Any, tmp_path: Path) -> None:
     file = tmp_path / "credit.parquet"
     refused(generated("--out", file, "--attributions", tmp_path / "." / "credit.parquet"), "both name")
