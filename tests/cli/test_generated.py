@@ -527,3 +527,29 @@ def test_what_took_hours_is_kept_when_the_report_fails(
     assert generated("--out", out, "--index", index, "--report", tmp_path / "page.html").code == 1
     assert len(dw.Values.load(out)) == N
     assert len(dw.MatchIndex.load(index)) == M
+
+
+def test_nothing_that_is_read_is_written_over(run: Run, train: Path, made: Path, generated: Any) -> None:
+    before = train.read_bytes()
+    done = generated("--k", 3, "--out", train)
+    assert done.code == 2
+    assert "would replace" in done.err
+    assert train.read_bytes() == before
+    assert "--attributions" in generated("--k", 3, "--attributions", made).err
+
+
+def test_ids_beyond_what_floats_tell_apart(run: Run, tmp_path: Path, made: Path) -> None:
+    ids = [2**63, 2**63 + 1, 2**63 + 2, 5, 6, 7]
+    path, seen, gone = tmp_path / "large.parquet", tmp_path / "seen.txt", tmp_path / "gone.txt"
+    pq.write_table(pa.table({"id": pa.array(ids, pa.uint64()), "x": _vectors()[:6].tolist()}), path)
+    options = ["--train", path, "--column", "x", "--id", "id", "--k", 2]
+    seen.write_text(f"{2**63 + 1}\n5\n")
+    done = run("generated", made, *options, "--trained", seen, "--json")
+    assert done.code == 0, done.err
+    assert '"items trained on": 2' in json.dumps(json.loads(done.out))
+    index = tmp_path / "index.npz"
+    assert run("generated", made, *options, "--index", index).code == 0
+    gone.write_text(f"{2**63 + 1}\n5\n999\n888\n")
+    done = run("generated", "--index", index, "--update", "--remove-train", gone)
+    assert done.code == 2
+    assert "2 of the 4 ids" in done.err

@@ -112,7 +112,7 @@ def groups_of_sizes(sizes: list[int]) -> tuple[Items, NDArray[np.int64]]:
 def test_groups_that_are_worth_more_are_missed_more() -> None:
     pool, groups = groups_of_sizes([4, 10, 20, 40, 60, 80])
     asked = np.zeros(500, np.int64)
-    found = leave_groups_out(pool, groups, repeat(asked, 0), repeat(asked, 1), nearest)
+    found = leave_groups_out(pool, groups, repeat(asked, 0), repeat(asked, 1), repeat(asked, 2), nearest)
     assert found.groups.tolist() == list(range(6))
     assert found.sizes.tolist() == [4, 10, 20, 40, 60, 80]
     assert found.value.sum() == 500
@@ -127,9 +127,9 @@ def test_a_generator_that_ignores_its_pool_misses_no_one() -> None:
     fixed = repeat(np.zeros(100, np.int64), 0)(pool)
     again = repeat(np.zeros(100, np.int64), 1)(pool)
     with pytest.raises(DataError, match="no order"):
-        leave_groups_out(pool, groups, lambda _: fixed, lambda _: again, nearest)
+        leave_groups_out(pool, groups, lambda _: fixed, lambda _: again, lambda _: fixed, nearest)
     with pytest.raises(InputError, match="one group an item"):
-        leave_groups_out(pool, groups[1:], lambda _: fixed, lambda _: again, nearest)
+        leave_groups_out(pool, groups[1:], lambda _: fixed, lambda _: again, lambda _: fixed, nearest)
 
 
 def test_likeness_is_minus_the_mean_distance_to_the_nearest() -> None:
@@ -137,3 +137,20 @@ def test_likeness_is_minus_the_mean_distance_to_the_nearest() -> None:
     assert likeness_to(group, Items([[5.0, 0.0], [0.0, 3.0]])) == pytest.approx(0)
     assert likeness_to(group, Items([[1.0, 1.0]])) == pytest.approx(np.sqrt(0.5) - 1)
     assert likeness_to(group, Items([[-1.0, 0.0], [1.0, 0.0]])) == pytest.approx(-0.5)
+
+
+def test_a_generator_that_never_looks_at_its_pool_shows_no_correlation() -> None:
+    """Its luck with one group must not count as that group's value and as what leaving it out changes."""
+    pool, groups = groups_of_sizes([12] * 8)
+    labels = labels_of(pool)
+    draws = np.random.default_rng(0)
+
+    def careless(_: Items) -> Items:
+        mix = draws.dirichlet(np.full(8, 0.5))
+        chosen = draws.choice(len(pool), 150, p=mix[groups] / mix[groups].sum())
+        x = np.asarray(pool.x)[chosen] + 0.05 * draws.standard_normal((150, 8))
+        return Items(x, labels=labels[chosen])
+
+    found = [leave_groups_out(pool, groups, careless, careless, careless, nearest) for _ in range(30)]
+    for rhos in ([each.rank.rho for each in found], [each.control_rank.rho for each in found]):
+        assert abs(np.mean(rhos)) < 0.2  # about three standard errors; by the same images it would be about 0.4

@@ -486,3 +486,18 @@ else:
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
+
+
+def test_qualities_beyond_float64_are_refused() -> None:
+    with pytest.raises(MethodError, match="smaller scale"):
+        dw.value_generated(
+            dw.Items(np.eye(3)), dw.Items(np.eye(3)), method=dw.SimilarityMatch(k=1, quality=np.full(3, 1.7e308))
+        )
+
+
+def test_numbers_that_float32_cannot_square_reach_the_evidence() -> None:
+    x = np.random.default_rng(0).normal(size=(30, 3)) * 1e25
+    train, made = dw.Items(x), dw.Items(x[:8] * (1 + 1e-9))
+    values = dw.value_generated(made, train, method=dw.SimilarityMatch(k=2, metric="euclidean"))
+    seen = dw.gather_matches(values, train, made)
+    assert {piece.name for piece in seen.evidence} >= {"map", "sensitivity", "closest-generated"}

@@ -207,6 +207,11 @@ def generated(
     columns = Columns(column, id_, owner, label, made_column, made_label, trained, skip_bad)
     _check_stream(index, update, remove_train)
     _check_outputs(out, attributions, report)
+    named = Path(trained) if trained else None
+    _check_inputs_stay(
+        {"--out": out, "--attributions": attributions, "--report": report, "--index": index},
+        {"GENERATED": made, "--train": train, "--trained": named, "--remove-train": remove_train},
+    )
     if show_rows and report is None:
         raise InputError("--show-rows is about the report; give --report too, or leave it out")
     if show_rows and update:
@@ -259,6 +264,14 @@ def _check_outputs(out: Path | None, attributions: Path | None, report: Path | N
     check_report(report, "--report")
     if out is not None and attributions is not None and out.resolve() == attributions.resolve():
         raise InputError(f"--out and --attributions both name {str(out)!r}; one would replace the other")
+
+
+def _check_inputs_stay(outputs: Mapping[str, Path | None], inputs: Mapping[str, Path | None]) -> None:
+    """Refuse to write over what is read."""
+    for option, written in outputs.items():
+        for source, read in inputs.items():
+            if written is not None and read is not None and written.exists() and written.resolve() == read.resolve():
+                raise InputError(f"{option} would replace {str(read)!r}, which is read ({source}); name another file")
 
 
 def _check_apart(made: Path, train: Path) -> None:

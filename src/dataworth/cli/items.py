@@ -90,11 +90,11 @@ class Columns:
         """
         if self.trained is None:
             return None
-        import numpy as np
+        from dataworth.records.arrays import among
 
         if Path(self.trained).is_file():
             named = read_ids(Path(self.trained), ids, "--trained")
-            unknown = int((~np.isin(named, ids)).sum())
+            unknown = int((~among(named, ids)).sum())
             if unknown:
                 raise DataError(
                     f"{unknown} of the {named.size} ids in {self.trained!r} (--trained) are those of no training item"
@@ -103,7 +103,7 @@ class Columns:
             raise InputError(f"--trained names a file of ids or a column of --train; {self.trained!r} is neither")
         else:
             named = self._marked(train, self.trained)
-        mask: NDArray[np.bool_] = np.isin(ids, named)
+        mask = among(ids, named)
         seen = int(mask.sum())
         if min(seen, mask.size - seen) < 2:
             raise DataError(
@@ -143,6 +143,8 @@ def read_ids(file: Path, ids: NDArray[Any], option: str) -> NDArray[Any]:
     """
     import numpy as np
 
+    from dataworth.records.arrays import exact
+
     name = f"{str(file)!r} ({option})"
     try:
         lines = [line.strip() for line in file.read_text(encoding="utf-8-sig").splitlines()]
@@ -156,9 +158,10 @@ def read_ids(file: Path, ids: NDArray[Any], option: str) -> NDArray[Any]:
     if ids.dtype.kind == "U":
         return np.array(names)
     try:
-        return np.array([int(line) for line in names])
+        numbers = [int(line) for line in names]
     except ValueError:
         raise DataError(f"{name} holds other text than numbers, but training items are called by numbers") from None
+    return exact(numbers, "ids")
 
 
 def _called_after(made: Items, name: str) -> Items:

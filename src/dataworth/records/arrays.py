@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from dataworth.errors import DataError
 
-__all__ = ["check_unmasked", "exact", "read_only"]
+__all__ = ["among", "check_unmasked", "exact", "read_only"]
 
 
 def exact(values: ArrayLike, name: str) -> NDArray[Any]:
@@ -75,6 +75,21 @@ def _integers(array: NDArray[Any], name: str) -> NDArray[Any]:
         except OverflowError:
             continue
     raise DataError(f"{name} holds integers that fit neither int64 nor uint64; write them as strings")
+
+
+def among(names: NDArray[Any], known: NDArray[Any]) -> NDArray[np.bool_]:
+    """Which of some names are among others; int64 and uint64 are compared as whole numbers.
+
+    NumPy alone would compare those two as floats, to which neighbours beyond 2**53 look alike.
+
+    Example:
+        >>> among(np.array([2**63 + 1], dtype=np.uint64), np.array([2**62]))
+        array([False])
+    """
+    if {names.dtype.kind, known.dtype.kind} == {"i", "u"}:
+        held = set(known.tolist())
+        return np.array([name in held for name in names.tolist()], dtype=np.bool_)
+    return np.asarray(np.isin(names, known), dtype=np.bool_)
 
 
 def check_unmasked(values: Any, name: str) -> None:

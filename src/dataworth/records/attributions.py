@@ -87,6 +87,8 @@ class Attributions:
         none = self.at < 0
         if not ((self.share[none] == 0).all() and (self.share >= 0).all() and np.isinf(self.distance[none]).all()):
             raise InputError("shares must be 0 or more; where there is no match, 0 with an infinite distance")
+        if not np.isfinite(self.distance[~none]).all():
+            raise InputError("the distance of every match must be a finite number")
 
     def __len__(self) -> int:
         return int(self.generated_ids.shape[0])
@@ -149,7 +151,7 @@ class Attributions:
     # -- leaving and coming back -----------------------------------------------------------------
 
     def to_arrow(self) -> Any:
-        """A pyarrow Table, one row a match: ``generated``, ``rank``, ``id``, ``owner`` if known, ``distance``, ``share``."""
+        """A pyarrow Table, one row a match: generated item, rank, id, owner if known, distance and share."""
         import pyarrow as pa
 
         j, rank = np.nonzero(self.at >= 0)
@@ -254,7 +256,7 @@ class Attributions:
 
 
 def _place(ids: NDArray[Any], name: Any, what: str) -> int:
-    found = np.flatnonzero(ids == name)
+    found = np.flatnonzero(ids == name) if np.ndim(name) == 0 else np.empty(0)
     if found.size == 0:
         raise InputError(f"there is no {what} {name!r}; the first of {ids.size:,} is {ids[:1].tolist()}")
     return int(found[0])

@@ -201,4 +201,16 @@ def names_of(values: ArrayLike, n: int, name: str) -> NDArray[Any]:
     array = _column(values, n, name)
     if array.dtype.kind not in "Uiu":
         raise DataError(f"{name} must be integers or strings, not {array.dtype}")
+    if array.dtype.kind == "U":
+        broken = sum(_is_broken(entry) for entry in array.tolist())
+        if broken:
+            raise DataError(f"{broken} of {n} {name} hold half a character (a lone surrogate), which no file can keep")
     return array
+
+
+def _is_broken(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return True
+    return False

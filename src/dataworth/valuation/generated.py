@@ -1,4 +1,4 @@
-"""The second job: what each training item is worth to what a generative model made, by likeness."""
+"""The third job: what each training item is worth to what a generative model made, by likeness."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from dataworth.errors import MethodError
 from dataworth.kernels import matching
 from dataworth.kernels.team import team_size
 from dataworth.models.embed import Model
@@ -133,6 +134,10 @@ def credited(
         threads: How many threads worked.
         began: When it began, from ``time.perf_counter``.
     """
+    with np.errstate(over="ignore"):
+        bounded = worth.sum() < np.finfo(np.float64).max / 2
+    if not bounded:
+        raise MethodError("qualities add up beyond the range of float64; give them on a smaller scale")
     share = matching.credit(distance, worth, method.temperature)
     values = matching.add_credit(at, share, len(train))
     about = provenance(len(train), x_of(train).shape[1], 0, "float32", threads, began)

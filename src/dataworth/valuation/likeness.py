@@ -17,6 +17,7 @@ from dataworth.records import Attributions, Evidence, Exhibit, Items, Table, Val
 from dataworth.valuation.content import excerpt, thumbnail
 from dataworth.valuation.held_out import checked_mask, held_out_test, nearest_trained
 from dataworth.valuation.maps import item_map, spread
+from dataworth.valuation.matching import FLOAT32_REACH
 from dataworth.valuation.task import bar
 
 __all__ = ["gather_matches"]
@@ -212,7 +213,9 @@ def _search(
 ) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
     """The k nearest rows of every point, exactly."""
     centre = points.mean(axis=0, dtype=np.float64) if metric == "euclidean" else None
-    rows = prepare(x, np.zeros(len(x), dtype=np.int64), 1, metric, centre=centre, threads=threads)
+    wide = metric == "euclidean" and max(np.abs(x).max(), np.abs(points).max()) > FLOAT32_REACH
+    codes = np.zeros(len(x), dtype=np.int64)
+    rows = prepare(x, codes, 1, metric, centre=centre, dtype="float64" if wide else "float32", threads=threads)
     judges = Judges.ready(rows, points, np.zeros(len(points), dtype=np.int64), centre)
     return nearest(rows, judges, k, threads=threads)
 
@@ -266,7 +269,8 @@ def _groups(values: Values, groups: NDArray[Any] | None, labels: NDArray[Any] | 
         return []
     what, given = ("class", labels) if groups is None else ("group", groups)
     names, code = np.unique(np.asarray(given).astype(str), return_inverse=True)
-    if groups is None and names.size > GROUPS_SHOWN:
+    # A class of one item is that item's label, and its mean that item's value.
+    if groups is None and (names.size > GROUPS_SHOWN or np.bincount(code).min() < 2):
         return []
     size, v = np.bincount(code), values.values
     total = np.bincount(code, weights=v)

@@ -87,6 +87,7 @@ def _flat(x: NDArray[np.float64]) -> tuple[NDArray[np.float64], bool]:
 
     n, d = x.shape
     centred = x - x.mean(axis=0)
+    centred /= np.abs(centred).max() or 1.0  # neither huge nor tiny numbers; the picture has no scale
     if n < 50 or d < 3 or not np.abs(centred).max() > 0:
         place = np.zeros((n, 2))
         left, length, _ = np.linalg.svd(centred, full_matrices=False)

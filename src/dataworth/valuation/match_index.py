@@ -334,13 +334,15 @@ class MatchIndex:
             raise DataError(f"training items to remove are named in a flat list of ids, not of shape {gone.shape}")
         if gone.size == 0:
             return np.zeros(len(self.train), dtype=np.bool_)
+        if gone.dtype.kind not in "Uiu":
+            raise DataError(f"training items to remove are named by ids, integers or strings, not by {gone.dtype}")
         everyone = _joined(self.train.ids, gone)
         held, gone = everyone[: len(self.train)], everyone[len(self.train) :]
         repeated = gone.size - np.unique(gone).size
         if repeated:
             raise DataError(f"{repeated} of the {gone.size} ids to remove repeat another of them; name each item once")
         leaves = np.isin(held, gone)
-        unknown = gone.size - int(leaves.sum())
+        unknown = int((~np.isin(gone, held)).sum())
         if unknown:
             raise DataError(f"{unknown} of the {gone.size} ids to remove are not in the index; nothing was removed")
         return leaves

@@ -27,13 +27,13 @@ from dataworth.valuation.methods import SimilarityMatch
 from dataworth.valuation.sides import quoted, show_of, x_of
 from dataworth.valuation.task import bar
 
-__all__ = ["Matcher", "Matches", "RecallCheck"]
+__all__ = ["FLOAT32_REACH", "Matcher", "Matches", "RecallCheck"]
 
 # Generated items whose candidates are held at once, and how many candidates all of them may have.
 _PANEL = 8192
 _CANDIDATES = 4_000_000
 # Beyond this, squared lengths come near the end of float32.
-_FLOAT32_REACH = 1e15
+FLOAT32_REACH = 1e15
 
 
 # -- matches ---------------------------------------------------------------------------------------
@@ -251,7 +251,7 @@ class Matcher:
 
     def _rows_for(self, x: NDArray[Any]) -> Rows:
         """Rows in the type that some vectors can be compared with them in; no match depends on it."""
-        near = self.method.metric == "cosine" or max(_largest(x), self._reach) <= _FLOAT32_REACH
+        near = self.method.metric == "cosine" or max(_largest(x), self._reach) <= FLOAT32_REACH
         return self._rows if near else self._wide_rows
 
     @cached_property

@@ -161,15 +161,20 @@ class Omission:
 
 
 def leave_groups_out(
-    pool: Items, groups: NDArray[Any], make: Make, make_again: Make, value: Value, *, seed: int = 0
+    pool: Items, groups: NDArray[Any], make: Make, make_again: Make, make_valued: Make, value: Value, *, seed: int = 0
 ) -> Omission:
-    """Train on everything, and once more without each group.
+    """Train on everything three times over, and once more without each group.
+
+    What is valued, what changes and what the change is measured against come of trainings of their own. Were a group
+    valued by the very images its change is measured from, luck that brings more images like it would raise both, and
+    even a generator that never looked at its pool would show a correlation.
 
     Args:
         pool: Embedded and labelled.
         groups: Which group each item is in, shape ``(n,)``; at least three groups.
         make: Trains and generates.
-        make_again: The same with another seed of training.
+        make_again: The same with another seed of training: the control, from which nothing is left out.
+        make_valued: The same with a third seed: what is valued.
         value: Values training items.
         seed: Of the random orders behind p.
 
@@ -181,7 +186,7 @@ def leave_groups_out(
         raise InputError(f"one group an item is needed: {groups.shape} beside {len(pool)} items")
     names, at = np.unique(groups, return_inverse=True)
     everything, again = make(pool), make_again(pool)
-    values = value(everything, pool).values
+    values = value(make_valued(pool), pool).values
     change, control = np.empty(names.size), np.empty(names.size)
     for g in range(names.size):
         group = pool.take(at == g)

@@ -74,16 +74,21 @@ class ImageShelf:
                 f"{str(self._setting.data)!r} has none of the data sets that {experiment.name} uses: "
                 f"{', '.join(self._absent)}"
             )
-        seeds = (
-            f"seeds 0 to {len(self.seeds) - 1}, mean and standard deviation (sd)" if len(self.seeds) > 1 else "seed 0"
-        )
-        words = [*note, f"{seeds[0].upper()}{seeds[1:]}."]
+        words = [*note, self._said_of_seeds(rows[0])]
         if self._absent:
             words.append(f"Not in the data folder: {', '.join(self._absent)}.")
         words.append(f"Run time {time.perf_counter() - self._started:.0f} s.")
         return Table(
             experiment.name, experiment.title, {key: [row[key] for row in rows] for key in rows[0]}, " ".join(words)
         )
+
+    def _said_of_seeds(self, row: Mapping[str, Cell]) -> str:
+        """Which seeds stand behind a table, by its columns."""
+        if len(self.seeds) > 1 and "seed" in row:
+            return f"Seeds 0 to {len(self.seeds) - 1}, a line each."
+        if len(self.seeds) > 1 and any(name.endswith(" sd") for name in row):
+            return f"Seeds 0 to {len(self.seeds) - 1}, mean and standard deviation (sd)."
+        return "Seed 0."
 
 
 def makers_for(source: Source, setting: Setting) -> list[Maker]:
