@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from fractions import Fraction
 from pathlib import Path
 
@@ -11,15 +12,16 @@ import pytest
 
 from dataworth.errors import InputError
 from dataworth.papers import datasets, private, published
+from dataworth.papers.experiment import Result
 from dataworth.papers.private import EXPERIMENTS
-from dataworth.records import Exhibit, Table
+from dataworth.records import Table
 from dataworth.records.evidence import Cell
 from dataworth.valuation.methods import CappedLinks, Subsampled
 
 MECHANISMS = ("subsampled", "capped", "DP-KNN", "DP-KNN subsampled")
 
 
-def tables(results: list[Table | Exhibit]) -> tuple[Table, Table, Table]:
+def tables(results: Sequence[Result]) -> tuple[Table, Table, Table]:
     found, agreement, cost = results
     assert isinstance(found, Table)
     assert isinstance(agreement, Table)
