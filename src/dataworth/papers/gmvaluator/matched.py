@@ -103,9 +103,9 @@ def _copies(experiment: Experiment, setting: Setting) -> list[Result]:
         for seed in shelf.seeds:
             pool = draw(everyone, _at_most(POOL, everyone), seed)
             originals, at = picked(pool, min(COPIES, len(pool) // 4), seed)
-            train = _views(pool, setting)
+            train = _views(pool, setting, ALL_FEATURES)
             for name, changed in _changed(originals, seed).items():
-                made = _views(changed, setting)
+                made = _views(changed, setting, ALL_FEATURES)
                 for ranking in COPY_RANKINGS:
                     credit = _credit(made, train, MATCHED, ranking)
                     there = credit.at == at[:, None]
@@ -183,7 +183,7 @@ def _same_class(experiment: Experiment, setting: Setting) -> list[Result]:
         found: dict[tuple[str, Ranking, int], list[list[float]]] = defaultdict(list)
         for seed in shelf.seeds:
             for maker, pool, made in _made(source, setting, ALIKE_ITEMS, seed):
-                judged, train = _views(made, setting), _views(pool, setting)
+                judged, train = _views(made, setting, ALL_FEATURES), _views(pool, setting, ALL_FEATURES)
                 for ranking in rankings:
                     credit = _credit(judged, train, max(CLASS_KS), ranking, CANDIDATES)
                     for k in CLASS_KS:
@@ -479,7 +479,7 @@ def _made(source: Source, setting: Setting, m: int, seed: int) -> Iterator[tuple
         yield maker.name, pool, maker.make(pool, asked_evenly(labels_of(pool), m), seed)
 
 
-def _views(items: Items, setting: Setting, several: Sequence[Features] = ALL_FEATURES) -> dict[Features, Items]:
+def _views(items: Items, setting: Setting, several: Sequence[Features]) -> dict[Features, Items]:
     """The items with the vectors of each kind."""
     return {features: featured(items, features, setting) for features in several}
 
