@@ -11,6 +11,9 @@ import pytest
 
 import dataworth
 
+# What is imported only where torch is there: its classes are torch's.
+NEEDS_TORCH = ("dataworth.models.networks",)
+
 # ``dataworth.cli.__main__`` runs the command when it is imported.
 MODULES = [
     "dataworth",
@@ -22,7 +25,9 @@ MODULES = [
 ]
 
 
-@pytest.mark.parametrize("name", MODULES)
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=pytest.mark.models) if name in NEEDS_TORCH else name for name in MODULES]
+)
 def test_examples_run(name: str, tmp_path: object, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(str(tmp_path))
     monkeypatch.setenv("DATAWORTH_CACHE", str(tmp_path))
