@@ -422,3 +422,9 @@ def test_files_that_make_no_sense_are_refused(tmp_path: Path, spoil: Callable[[A
     write_sealed(path, FORMAT, about, arrays)
     with pytest.raises((DataError, MethodError)):
         MatchIndex.load(path)
+
+
+def test_items_are_not_removed_by_floats() -> None:
+    index = dw.index_items(dw.Items(np.eye(4)), method=dw.SimilarityMatch(k=1))
+    with pytest.raises(DataError, match="not float64"):
+        index.remove(np.array([2.0]))

@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from dataworth.errors import DataError
 
-__all__ = ["among", "check_unmasked", "exact", "read_only"]
+__all__ = ["among", "check_unmasked", "exact", "joined", "read_only"]
 
 
 def exact(values: ArrayLike, name: str) -> NDArray[Any]:
@@ -90,6 +90,26 @@ def among(names: NDArray[Any], known: NDArray[Any]) -> NDArray[np.bool_]:
         held = set(known.tolist())
         return np.array([name in held for name in names.tolist()], dtype=np.bool_)
     return np.asarray(np.isin(names, known), dtype=np.bool_)
+
+
+def joined(held: NDArray[Any], more: NDArray[Any], name: str) -> NDArray[Any]:
+    """Names that an index holds and further ones as one array; no number becomes text or a float.
+
+    Args:
+        held: Strings or integers; none at all fit with any.
+        more: Further ones.
+        name: What to call them in a message.
+
+    Raises:
+        DataError: Further ones of another kind, or integers that fit neither int64 nor uint64 together.
+    """
+    kinds = {"U": "text", "i": "integers", "u": "integers"}
+    ours, theirs = (kinds.get(array.dtype.kind, str(array.dtype)) for array in (held, more))
+    if more.dtype.kind not in kinds or (held.size and ours != theirs):
+        raise DataError(f"{name} of the index are {ours}, so further ones must be too, not {theirs}")
+    if held.size and held.dtype.kind != more.dtype.kind:  # NumPy would make floats of int64 and uint64
+        return exact([*held.tolist(), *more.tolist()], name)
+    return np.concatenate([held, more]) if held.size else more
 
 
 def check_unmasked(values: Any, name: str) -> None:

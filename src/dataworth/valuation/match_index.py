@@ -22,7 +22,7 @@ from dataworth.kernels.team import team_size
 from dataworth.models.embed import Model
 from dataworth.models.index import HNSW, IVFPQ
 from dataworth.records import Items, Table, Values
-from dataworth.records.arrays import exact, read_only
+from dataworth.records.arrays import exact, joined, read_only
 from dataworth.valuation.generated import credited, recall_table
 from dataworth.valuation.items import read_items
 from dataworth.valuation.matching import Matcher, Matches, RecallCheck
@@ -200,7 +200,7 @@ class MatchIndex:
         rule = self._rule(quality)
         check_kinds(self.train, made, rule)
         self.vectors.check(made, "generated")
-        ids = made.ids if self.generated is None else _joined(self.generated.ids, made.ids)
+        ids = made.ids if self.generated is None else joined(self.generated.ids, made.ids, "ids")
         repeated = int(np.isin(made.ids, ids[: len(self)]).sum())
         if repeated:
             raise DataError(
@@ -334,9 +334,7 @@ class MatchIndex:
             raise DataError(f"training items to remove are named in a flat list of ids, not of shape {gone.shape}")
         if gone.size == 0:
             return np.zeros(len(self.train), dtype=np.bool_)
-        if gone.dtype.kind not in "Uiu":
-            raise DataError(f"training items to remove are named by ids, integers or strings, not by {gone.dtype}")
-        everyone = _joined(self.train.ids, gone)
+        everyone = joined(self.train.ids, gone, "ids")
         held, gone = everyone[: len(self.train)], everyone[len(self.train) :]
         repeated = gone.size - np.unique(gone).size
         if repeated:
@@ -538,16 +536,6 @@ def _cost(
     change: Literal["index", "add", "remove"], items: int, matched: int, train: int, generated: int, began: float
 ) -> MatchCost:
     return MatchCost(change, items, matched, matched * train, generated * train, time.perf_counter() - began)
-
-
-def _joined(held: NDArray[Any], more: NDArray[Any]) -> NDArray[Any]:
-    """Names of the index and further ones as one array; no number becomes text or a float."""
-    if held.dtype.kind == more.dtype.kind:
-        return np.concatenate([held, more])
-    if "U" in (held.dtype.kind, more.dtype.kind):
-        kinds = ("text", "integers") if held.dtype.kind == "U" else ("integers", "text")
-        raise DataError(f"ids of the index are {kinds[0]}, so further ones must be too, not {kinds[1]}")
-    return exact([*held.tolist(), *more.tolist()], "ids")  # NumPy would make floats of int64 and uint64
 
 
 # -- files -----------------------------------------------------------------------------------------

@@ -23,7 +23,7 @@ from dataworth.kernels.neighbors import DType, Metric, Rows
 from dataworth.kernels.team import team_size
 from dataworth.kernels.threshold import Beta, add_links, point_weights
 from dataworth.records import Points, Values
-from dataworth.records.arrays import exact, read_only
+from dataworth.records.arrays import exact, joined, read_only
 from dataworth.valuation.methods import ThresholdKNNShapley
 from dataworth.valuation.provenance import provenance
 from dataworth.valuation.reading import check_same_features
@@ -181,7 +181,7 @@ class ThresholdIndex:
                 else "owners, but those of the index do not"
             )
             raise DataError(f"the rows to add name {which}; name the owners of all rows or of none")
-        ids = _joined(self.ids, points.ids, "ids")
+        ids = joined(self.ids, points.ids, "ids")
         repeated = int(np.isin(ids[len(self) :], ids[: len(self)]).sum())
         if repeated:
             raise DataError(
@@ -190,7 +190,7 @@ class ThresholdIndex:
             )
         whose = None
         if self.owners is not None and points.owners is not None:
-            whose = _joined(self.owners, points.owners, "owners")
+            whose = joined(self.owners, points.owners, "owners")
         task = Task.of(points, self.validation, self.classes.tolist())
         bits, n_same, n_other = _linked(task, self.method, self.dtype, team_size(threads), progress)
         return replace(
@@ -219,13 +219,13 @@ class ThresholdIndex:
             raise DataError(f"ids to remove must be a flat list of ids, not of shape {gone.shape}")
         if gone.size == 0:
             return replace(self, cost=self._cost("remove", 0, 0, len(self), began))
-        everyone = _joined(self.ids, gone, "ids")
+        everyone = joined(self.ids, gone, "ids")
         held, gone = everyone[: len(self)], everyone[len(self) :]
         repeated = gone.size - np.unique(gone).size
         if repeated:
             raise DataError(f"{repeated} of the {gone.size} ids to remove repeat another of them; name each row once")
         leaves = np.isin(held, gone)
-        unknown = gone.size - int(leaves.sum())
+        unknown = int((~np.isin(gone, held)).sum())
         if unknown:
             raise DataError(f"{unknown} of the {gone.size} ids to remove are not in the index; nothing was removed")
         stays = ~leaves
@@ -431,18 +431,6 @@ def _check_points(points: object) -> None:
         raise InputError(
             f"rows must be dataworth.Points, not {type(points).__name__}; dataworth.read_points makes them from files"
         )
-
-
-def _joined(held: NDArray[Any], more: NDArray[Any], name: str) -> NDArray[Any]:
-    """Names of the index and further ones as one array; no number becomes text or a float."""
-    if more.dtype.kind not in "Uiu" or (held.size and (held.dtype.kind == "U") != (more.dtype.kind == "U")):
-        kinds = {True: "text", False: "integers"}
-        raise DataError(
-            f"{name} of the index are {kinds[held.dtype.kind == 'U']}, so further ones must be too, not {more.dtype}"
-        )
-    if held.size and held.dtype.kind != more.dtype.kind:  # NumPy would make floats of int64 and uint64
-        return exact([*held.tolist(), *more.tolist()], name)
-    return np.concatenate([held, more]) if held.size else more
 
 
 # -- files -----------------------------------------------------------------------------------------
