@@ -461,7 +461,7 @@ def _checked(found: _Found, skip_bad: bool, progress: bool | None) -> Items:
         what = "files" if found.others else found.kind
         raise DataError(
             f"{len(why)} of {n + len(found.others)} {what} cannot be used: {said}; mend them, or leave them out with "
-            "skip_bad=True"
+            "skip_bad=True (--skip-bad)"
         )
     keep = np.array([at for at in range(n) if at not in bad])
     kept: Any = found.entries

@@ -16,11 +16,11 @@ from numpy.typing import NDArray
 from dataworth.models.generators import Settings
 from dataworth.papers.experiment import Experiment, Result, Setting
 from dataworth.papers.gmvaluator import published
-from dataworth.papers.gmvaluator.makers import REMEMBERED_NOISE, Maker, asked_evenly, real_images, repeats
+from dataworth.papers.gmvaluator.makers import REMEMBERED_NOISE, asked_evenly, real_images, repeats
 from dataworth.papers.gmvaluator.pools import halves, labels_of, open_pool, scaled, together
 from dataworth.papers.gmvaluator.running import Features, ImageShelf, Row, attributions_of, featured, match
 from dataworth.papers.gmvaluator.sheets import loss_curves, sample_sheet
-from dataworth.papers.gmvaluator.trained import GENERATORS, train_on, trained
+from dataworth.papers.gmvaluator.trained import GENERATORS, learned, train_on, trained
 from dataworth.records import Exhibit, Items, Table, Values
 from dataworth.valuation.held_out import ALPHA, held_out_test, nearest_trained
 from dataworth.valuation.likeness import gather_matches
@@ -263,9 +263,7 @@ def _ends(values: Values, made: Items, train: Items, seed: int) -> Row:
 
 
 def _made(case: Halves, setting: Setting, seed: int) -> Iterator[tuple[str, Items]]:
-    makers: list[Maker] = [real_images(case.generated), repeats()]
-    makers += [trained(name, settings, setting) for name, settings in GENERATORS.items()]
-    for maker in makers:
+    for maker in (real_images(case.generated), repeats(), *learned(setting)):
         yield maker.name, maker.make(case.first, case.asked(), seed)
 
 
