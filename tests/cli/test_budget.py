@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from dataworth.privacy.accounting import CappedCounts
+from dataworth.privacy.kinds import CappedCounts
 from dataworth.privacy.ledger import Charge, Ledger
 from dataworth.records.privacy import Budget, Owner, Row
 from tests.cli.conftest import Run

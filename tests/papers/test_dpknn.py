@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from dataworth.papers.dpknn import dp_knn, dp_knn_sigma
-from dataworth.privacy.accounting import CappedCounts, SubsampledCounts, spent_epsilon
+from dataworth.privacy.accounting import spent_epsilon
+from dataworth.privacy.kinds import CappedCounts, SubsampledCounts
 from dataworth.records import Points
 from dataworth.records.privacy import Budget, Row
 from dataworth.valuation.methods import KNNShapley

@@ -30,8 +30,8 @@ from dataworth.kernels.neighbors import DType, LinkBits
 from dataworth.kernels.noisy import clamped, shrunk
 from dataworth.kernels.reweighting import Prediction
 from dataworth.kernels.threshold import neighbour_value
-from dataworth.privacy.accounting import CappedCounts, RowCount
 from dataworth.privacy.audit import noise_fit
+from dataworth.privacy.kinds import CappedCounts, RowCount
 from dataworth.privacy.ledger import Charge, Ledger, admission
 from dataworth.privacy.ledger import ledger as ledger_module
 from dataworth.privacy.mechanisms import SIGMA_STEPS, NoisyCounts, SecureSource, Source

@@ -19,17 +19,8 @@ from scipy.stats import binom, norm
 
 from dataworth.errors import MethodError
 from dataworth.privacy import accounting
-from dataworth.privacy.accounting import (
-    CappedCounts,
-    Event,
-    RowCount,
-    SubsampledCounts,
-    calibrate,
-    guarantee,
-    satisfies,
-    spent_epsilon,
-    zcdp,
-)
+from dataworth.privacy.accounting import calibrate, guarantee, satisfies, spent_epsilon, zcdp
+from dataworth.privacy.kinds import CappedCounts, Event, RowCount, SubsampledCounts
 from dataworth.privacy.mechanisms import SIGMA_STEPS, round_sigma_up
 from dataworth.records import Budget, Owner, Relation, Row, Unit
 

@@ -22,7 +22,8 @@ from hypothesis import strategies as st
 import dataworth as dw
 from dataworth.errors import BudgetExceeded, InputError, LedgerError, MethodError
 from dataworth.kernels.threshold import neighbour_value
-from dataworth.privacy.accounting import CappedCounts, RowCount, SubsampledCounts, satisfies
+from dataworth.privacy.accounting import satisfies
+from dataworth.privacy.kinds import CappedCounts, RowCount, SubsampledCounts
 from dataworth.privacy.ledger import Charge, Ledger
 from dataworth.privacy.mechanisms import SIGMA_STEPS, SecureSource, round_sigma_up
 from dataworth.records import Owner, Points, Release, Row

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from dataworth.errors import MissingExtra
-from dataworth.privacy.accounting import CappedCounts, spent_epsilon, zcdp
+from dataworth.privacy.accounting import spent_epsilon, zcdp
+from dataworth.privacy.kinds import CappedCounts
 from dataworth.privacy.mechanisms import InsecureSource, SecureSource
 from dataworth.records import Row
 

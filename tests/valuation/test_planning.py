@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from dataworth.errors import DataError, InputError, MethodError
-from dataworth.privacy.accounting import CappedCounts, RowCount, SubsampledCounts
+from dataworth.privacy.kinds import CappedCounts, RowCount, SubsampledCounts
 from dataworth.records import Budget, Owner, Points, Row
 from dataworth.valuation import planning
 from dataworth.valuation.methods import CappedLinks, KNNShapley, Subsampled, ThresholdKNNShapley

@@ -23,7 +23,8 @@ from scipy.optimize import brentq
 from scipy.stats import norm
 
 from dataworth.kernels.neighbors import nearest_first
-from dataworth.privacy.accounting import SubsampledCounts, calibrate
+from dataworth.privacy.accounting import calibrate
+from dataworth.privacy.kinds import SubsampledCounts
 from dataworth.records import Points
 from dataworth.records.privacy import Budget, Row
 from dataworth.valuation.methods import KNNShapley

@@ -9,27 +9,33 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
 from decimal import ROUND_CEILING, Decimal
 from fractions import Fraction
 from importlib import import_module
-from typing import Any, TypeAlias
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.special import logsumexp
 
 from dataworth.errors import MethodError, MissingExtra
-from dataworth.privacy.mechanisms import MOST_SIGMA, SIGMA_STEPS, check_probability, check_sigma
+from dataworth.privacy.kinds import (
+    CappedCounts,
+    DeclaredRelease,
+    DisjointCounts,
+    Event,
+    GradientSteps,
+    Histograms,
+    RowCount,
+    SubsampledCounts,
+)
+from dataworth.privacy.mechanisms import MOST_SIGMA, SIGMA_STEPS, round_sigma_up
 from dataworth.records.privacy import Amount, Budget, Guarantee, Relation, Unit, check_relation
 
 __all__ = [
     "LEAST_DELTA",
-    "CappedCounts",
-    "Event",
-    "RowCount",
-    "SubsampledCounts",
     "calibrate",
+    "calibrate_laplace",
     "epsilon_of_rho",
     "guarantee",
     "satisfies",
@@ -42,60 +48,6 @@ _ROUNDING = 1e-12  # of delta, set aside for the floating-point error of composi
 _INTERVAL = 1e-4  # the grid of privacy losses
 _MOST_SUBSAMPLED_ROWS = 1000
 _ORDERS = 1 + np.logspace(-3, 6, 4000)  # Rényi orders; every one gives a bound, the least is taken
-
-
-@dataclass(frozen=True)
-class SubsampledCounts:
-    """Two noisy counts at each validation point, of rows that fresh independent bits let in.
-
-    Args:
-        sigma: Scale of the discrete Gaussian noise on each count.
-        probability: Of a row being let in, anew at every validation point.
-        points: Number of validation points.
-    """
-
-    sigma: Fraction
-    probability: Fraction
-    points: int
-
-    def __post_init__(self) -> None:
-        check_sigma(self.sigma)
-        check_probability(self.probability)
-        _check_number("points", self.points)
-
-
-@dataclass(frozen=True)
-class CappedCounts:
-    """Two noisy counts at each validation point, of all rows, each touching at most ``links`` of the points.
-
-    Args:
-        sigma: Scale of the discrete Gaussian noise on each count.
-        links: The cap.
-    """
-
-    sigma: Fraction
-    links: int
-
-    def __post_init__(self) -> None:
-        check_sigma(self.sigma)
-        _check_number("links", self.links)
-
-
-@dataclass(frozen=True)
-class RowCount:
-    """The noisy number of rows.
-
-    Args:
-        sigma: Scale of its discrete Gaussian noise.
-    """
-
-    sigma: Fraction
-
-    def __post_init__(self) -> None:
-        check_sigma(self.sigma)
-
-
-Event: TypeAlias = SubsampledCounts | CappedCounts | RowCount
 
 
 def spent_epsilon(events: Sequence[Event], delta: Amount, *, unit: Unit, relation: Relation) -> float:
@@ -117,6 +69,16 @@ def spent_epsilon(events: Sequence[Event], delta: Amount, *, unit: Unit, relatio
         MethodError: No events, a delta that cannot be accounted, or an owner of too many subsampled rows.
         MissingExtra: dp-accounting is not installed.
     """
+    pure = pure_epsilon(events, unit=unit, relation=relation)
+    if pure is not None:
+        return float(pure[0]) if pure[1] <= Fraction(Budget(1, delta).delta) else math.inf
+    declared = [event for event in events if isinstance(event, DeclaredRelease)]
+    if declared:  # what is known by its epsilon and delta alone is added by basic composition
+        (epsilon, lost), others = _sums(declared), [event for event in events if event not in declared]
+        left = Budget(1, delta).delta - Decimal(lost.numerator) / Decimal(lost.denominator)
+        if left < LEAST_DELTA:
+            return math.inf
+        return float(epsilon) + spent_epsilon(others, left, unit=unit, relation=relation)
     usable = _usable_delta(delta)
     directions = _compose(events, unit.rows, relation)
     exact = max((float(loss.get_epsilon_for_delta(usable)) for loss in directions), default=0.0)
@@ -144,11 +106,50 @@ def zcdp(events: Sequence[Event], *, unit: Unit, relation: Relation) -> Fraction
     check_relation(relation)
     rho = Fraction(0)
     for event in events:
-        if isinstance(event, SubsampledCounts) and event.probability < 1:
+        if isinstance(event, SubsampledCounts | GradientSteps) and event.probability < 1:
             return None
+        if isinstance(event, DeclaredRelease):
+            if event.delta:
+                return None
+            rho += Fraction(event.epsilon) ** 2 / 2
+            continue
         shift, times = _shift(event, unit.rows, relation)
-        rho += Fraction(times * shift**2) / (2 * event.sigma**2)
+        rho += Fraction(times * shift**2) / (2 * _scale(event) ** 2)  # of Laplace noise: its epsilon squared, halved
     return rho
+
+
+def pure_epsilon(events: Sequence[Event], *, unit: Unit, relation: Relation) -> tuple[Fraction, Fraction] | None:
+    """The exact epsilon and delta of events that need no accountant, or None.
+
+    These are counts with discrete Laplace noise, whose epsilon holds without any delta, and releases that are
+    known by a declared epsilon and delta alone; they are added up.
+
+    Args:
+        events: What one release consists of.
+        unit: Whose presence is hidden.
+        relation: Whether that unit is added or removed, or replaced.
+
+    Example:
+        >>> from fractions import Fraction
+        >>> from dataworth.records.privacy import Row
+        >>> pure_epsilon([DisjointCounts(Fraction(4))], unit=Row(), relation="replace")
+        (Fraction(1, 2), Fraction(0, 1))
+    """
+    check_relation(relation)
+    if not events or not all(isinstance(event, DisjointCounts | DeclaredRelease) for event in events):
+        return None
+    epsilon, delta = _sums([event for event in events if isinstance(event, DeclaredRelease)])
+    for event in events:
+        if isinstance(event, DisjointCounts):
+            shift, times = _shift(event, unit.rows, relation)
+            epsilon += times * shift / event.scale
+    return epsilon, delta
+
+
+def _sums(declared: Sequence[DeclaredRelease]) -> tuple[Fraction, Fraction]:
+    return sum((Fraction(event.epsilon) for event in declared), Fraction(0)), sum(
+        (Fraction(event.delta) for event in declared), Fraction(0)
+    )
 
 
 def epsilon_of_rho(rho: Fraction, delta: Amount) -> float:
@@ -174,6 +175,9 @@ def epsilon_of_rho(rho: Fraction, delta: Amount) -> float:
 
 def satisfies(events: Sequence[Event], spend: Budget, *, unit: Unit, relation: Relation) -> bool:
     """Whether the events together stay within a declared budget, by the pessimistic account."""
+    pure = pure_epsilon(events, unit=unit, relation=relation)
+    if pure is not None:
+        return pure[0] <= Fraction(spend.epsilon) and pure[1] <= Fraction(spend.delta)
     return Decimal(spent_epsilon(events, spend.delta, unit=unit, relation=relation)) <= spend.epsilon
 
 
@@ -239,12 +243,37 @@ def calibrate(
     return Fraction(high, SIGMA_STEPS)
 
 
+def calibrate_laplace(epsilon: Amount, *, unit: Unit, relation: Relation) -> Fraction:
+    """The smallest scale of discrete Laplace noise the sampler takes that keeps disjoint counts within an epsilon.
+
+    Args:
+        epsilon: To stay within; no delta is needed.
+        unit: Whose presence is hidden.
+        relation: Whether that unit is added or removed, or replaced.
+
+    Returns:
+        A multiple of ``1 / SIGMA_STEPS``.
+
+    Raises:
+        MethodError: An epsilon that is no budget, or that needs more noise than there is.
+
+    Example:
+        >>> from dataworth.records.privacy import Row
+        >>> calibrate_laplace(0.25, unit=Row(), relation="add_or_remove")
+        Fraction(4, 1)
+    """
+    shift, times = _shift(DisjointCounts(Fraction(1)), unit.rows, relation)
+    return round_sigma_up(times * shift / Fraction(Budget(epsilon, "0.1").epsilon))
+
+
 def _first_guess(events: Sequence[Event], spend: Budget, rows: int, relation: Relation) -> int:
     """Steps of a scale that would do by the classical Gaussian bound: a start, checked before it is used."""
     square = 0.0
     for event in events:
+        if isinstance(event, DeclaredRelease):
+            continue
         shift, times = _shift(event, rows, relation)
-        square += times * shift**2 / float(event.sigma) ** 2
+        square += times * shift**2 / float(_scale(event)) ** 2
     tail = math.sqrt(2 * math.log(1.25 / float(spend.delta)))
     sigma = math.sqrt(max(square, 1.0)) * tail / min(float(spend.epsilon), 1.0)
     return min(math.ceil(sigma * SIGMA_STEPS), MOST_SIGMA * SIGMA_STEPS)
@@ -262,8 +291,32 @@ def _shift(event: Event, rows: int, relation: Relation) -> tuple[int, int]:
             return rows, sides * event.points
         case CappedCounts():
             return rows, sides * event.links
+        case Histograms():
+            return rows, sides * event.votes * event.rounds
+        case DisjointCounts():
+            return rows, sides
+        case GradientSteps():
+            if rows > 1 or relation == "replace":
+                raise MethodError(
+                    "gradient steps are accounted for one row added or removed, not for "
+                    f"{'a row replaced' if rows == 1 else f'an owner of {rows:,} rows'}"
+                )
+            return 1, event.steps
         case RowCount():
             return (rows - 1 if relation == "replace" else rows), 1
+        case DeclaredRelease():
+            raise MethodError("a declared release has an epsilon and a delta, and nothing else to account")
+
+
+def _scale(event: Event) -> Fraction:
+    """The scale of an event's noise, where it has one."""
+    match event:
+        case DisjointCounts():
+            return event.scale
+        case DeclaredRelease():
+            raise MethodError("a declared release has an epsilon and a delta, and nothing else to account")
+        case _:
+            return event.sigma
 
 
 def _compose(events: Sequence[Event], rows: int, relation: Relation) -> list[Any]:
@@ -285,8 +338,13 @@ def _product(losses: Iterable[Any]) -> Any:
 def _directions(event: Event, rows: int, relation: Relation) -> tuple[Any, Any]:
     """Privacy losses of one event: unit removed, unit added."""
     shift, times = _shift(event, rows, relation)
+    if isinstance(event, GradientSteps):
+        return _gradient_steps(event)
+    if isinstance(event, DisjointCounts):
+        loss = _laplace(event.scale, shift, times)
+        return loss, loss
     if not isinstance(event, SubsampledCounts):
-        loss, _ = _one_count(event.sigma, shift, Fraction(1))
+        loss, _ = _one_count(_scale(event), shift, Fraction(1))
         composed = loss.self_compose(times)
         return composed, composed
     removed, added = _one_count(event.sigma, rows, event.probability)
@@ -295,6 +353,33 @@ def _directions(event: Event, rows: int, relation: Relation) -> tuple[Any, Any]:
     # The worst replacement leaves one cell and enters another at every point, as flipping a label does.
     moved = removed.compose(added).self_compose(event.points)
     return moved, moved
+
+
+def _laplace(scale: Fraction, rows: int, sides: int) -> Any:
+    """The privacy loss of disjoint counts: exact for a row; an owner's rows may lie in several, so by epsilon alone."""
+    losses = _dp_accounting("pld.privacy_loss_distribution")
+    if rows == 1:
+        one = losses.from_discrete_laplace_mechanism(
+            float(1 / scale), value_discretization_interval=_INTERVAL, use_connect_dots=True
+        )
+        return one._pmf_remove.to_dense_pmf().self_compose(sides)
+    parameters = _dp_accounting("pld.common").DifferentialPrivacyParameters(
+        float(sides * rows / scale) * (1 + 1e-12), 0
+    )
+    both = losses.from_privacy_parameters(parameters, value_discretization_interval=_INTERVAL)
+    return both._pmf_remove.to_dense_pmf()
+
+
+def _gradient_steps(event: GradientSteps) -> tuple[Any, Any]:
+    """Privacy losses of subsampled Gaussian steps: row removed, row added."""
+    losses = _dp_accounting("pld.privacy_loss_distribution").from_gaussian_mechanism(
+        float(event.sigma),
+        sampling_prob=_float_above(event.probability),
+        value_discretization_interval=_INTERVAL,
+        use_connect_dots=True,
+    )
+    sides = losses._pmf_remove.to_dense_pmf(), losses._pmf_add.to_dense_pmf()
+    return sides[0].self_compose(event.steps), sides[1].self_compose(event.steps)
 
 
 def _one_count(sigma: Fraction, rows: int, probability: Fraction) -> tuple[Any, Any]:
@@ -365,11 +450,6 @@ def _float_above(probability: Fraction) -> float:
     """The least float that is no smaller."""
     nearest = float(probability)
     return nearest if Fraction(nearest) >= probability else math.nextafter(nearest, 2.0)
-
-
-def _check_number(name: str, number: int) -> None:
-    if isinstance(number, bool) or not isinstance(number, int) or not 1 <= number <= 10**7:
-        raise MethodError(f"{name} must be a whole number from 1 to 10,000,000, not {number!r}")
 
 
 def _dp_accounting(module: str) -> Any:

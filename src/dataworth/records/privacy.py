@@ -124,6 +124,8 @@ class Guarantee:
         unit: Whose presence is hidden.
         relation: ``"add_or_remove"`` (a unit is there or not) or ``"replace"`` (a unit's data are others).
         private: False when the noise was seeded or left out, so that nothing is promised at all.
+        joint: True where the promise is of what everyone but the unit's own owner sees; False where it holds of all
+            that was released.
 
     Example:
         >>> import dataworth as dw
@@ -135,6 +137,7 @@ class Guarantee:
     unit: Unit
     relation: Relation
     private: bool = True
+    joint: bool = True
 
     def __post_init__(self) -> None:
         check_relation(self.relation)
@@ -143,7 +146,8 @@ class Guarantee:
         change = "added or removed" if self.relation == "add_or_remove" else "replaced by any other"
         if not self.private:
             return "NOT PRIVATE: the randomness was seeded or left out, so nothing is hidden."
-        return f"Joint differential privacy, {self.unit} {change}: {self.budget}."
+        kind = "Joint differential privacy" if self.joint else "Differential privacy"
+        return f"{kind}, {self.unit} {change}: {self.budget}."
 
 
 def in_words(amount: Decimal) -> str:

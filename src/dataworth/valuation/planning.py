@@ -26,14 +26,8 @@ from dataworth.kernels.neighbors import Judges, Rows
 from dataworth.kernels.noisy import Given, clamped, shrunk
 from dataworth.kernels.reweighting import LOG_VARIANCE, PublicLinks, explain, prior_weights
 from dataworth.kernels.team import team_size
-from dataworth.privacy.accounting import (
-    CappedCounts,
-    Event,
-    RowCount,
-    SubsampledCounts,
-    calibrate,
-    guarantee,
-)
+from dataworth.privacy.accounting import calibrate, guarantee
+from dataworth.privacy.kinds import CappedCounts, Event, RowCount, SubsampledCounts
 from dataworth.privacy.mechanisms import round_sigma_up
 from dataworth.records import Budget, Guarantee, Points, Relation, Row, Table, Unit
 from dataworth.records.evidence import Cell

@@ -18,7 +18,7 @@ import numpy as np
 from sqlalchemy.engine import make_url
 
 from dataworth.errors import BudgetExceeded
-from dataworth.privacy.accounting import CappedCounts, RowCount, SubsampledCounts
+from dataworth.privacy.kinds import CappedCounts, RowCount, SubsampledCounts
 from dataworth.privacy.ledger import Charge, Ledger, admission, statements, steps, store  # noqa: F401 - preloaded
 from dataworth.records.privacy import Budget, Row
 

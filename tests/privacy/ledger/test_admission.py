@@ -12,7 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dataworth.errors import MethodError
-from dataworth.privacy.accounting import CappedCounts, Event, RowCount, SubsampledCounts, epsilon_of_rho, zcdp
+from dataworth.privacy.accounting import epsilon_of_rho, zcdp
+from dataworth.privacy.kinds import CappedCounts, Event, RowCount, SubsampledCounts
 from dataworth.privacy.ledger import Charge
 from dataworth.privacy.ledger.admission import Steps, cap_of, check_account, cost_of, fits, remaining
 from dataworth.records.privacy import Budget, Owner, Relation, Row, Unit

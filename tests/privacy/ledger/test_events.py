@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dataworth.errors import DataError, InputError
-from dataworth.privacy.accounting import CappedCounts, Event, RowCount, SubsampledCounts
 from dataworth.privacy.events import describe_events, events_from_json, events_to_json
+from dataworth.privacy.kinds import CappedCounts, Event, RowCount, SubsampledCounts
 
 sigmas = st.integers(1, 2**32).map(lambda n: Fraction(n, 2**14))
 shares = st.tuples(st.integers(1, 10**30), st.integers(1, 10**30)).map(lambda ab: Fraction(min(ab), max(ab)))

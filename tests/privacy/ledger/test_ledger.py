@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from dataworth.errors import BudgetExceeded, LedgerError, MethodError
-from dataworth.privacy.accounting import CappedCounts
+from dataworth.privacy.kinds import CappedCounts
 from dataworth.privacy.ledger import Charge, Ledger, Remaining, admission
 from dataworth.privacy.ledger import ledger as ledger_module
 from dataworth.records.privacy import Budget, Owner, Row

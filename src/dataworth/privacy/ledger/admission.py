@@ -17,7 +17,8 @@ from fractions import Fraction
 from functools import lru_cache
 
 from dataworth.errors import MethodError
-from dataworth.privacy.accounting import LEAST_DELTA, Event, epsilon_of_rho, satisfies, zcdp
+from dataworth.privacy.accounting import LEAST_DELTA, epsilon_of_rho, satisfies, zcdp
+from dataworth.privacy.kinds import Event
 from dataworth.privacy.ledger.charges import Charge, Composition, Remaining
 from dataworth.records.privacy import Budget, Relation, Unit
 

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dataworth.errors import MethodError
-from dataworth.privacy.accounting import CappedCounts, Event, RowCount, SubsampledCounts
+from dataworth.privacy.kinds import Event
 from dataworth.records.privacy import Budget, Owner, Relation, Row, Unit, check_relation, in_words
 
 __all__ = ["Charge", "Composition", "Preview", "Remaining", "Stored", "Verification", "check_composition"]
@@ -34,7 +34,7 @@ class Charge:
 
     Example:
         >>> from fractions import Fraction
-        >>> from dataworth.privacy.accounting import CappedCounts
+        >>> from dataworth.privacy.kinds import CappedCounts
         >>> from dataworth.privacy.ledger import Charge
         >>> from dataworth.records import Budget, Row
         >>> charge = Charge(Budget(0.1, 5e-7), (CappedCounts(Fraction(45), links=1),), Row(), "add_or_remove")
@@ -52,9 +52,10 @@ class Charge:
             raise MethodError(f"spend must be a Budget, not {type(self.spend).__name__}")
         if not isinstance(self.events, tuple) or not self.events:
             raise MethodError("events must be a tuple of at least one event")
-        odd = [type(e).__name__ for e in self.events if not isinstance(e, SubsampledCounts | CappedCounts | RowCount)]
+        odd = [type(e).__name__ for e in self.events if not isinstance(e, Event)]
         if odd:
-            raise MethodError(f"events are SubsampledCounts, CappedCounts or RowCount, not {', '.join(odd)}")
+            known = ", ".join(kind.__name__ for kind in get_args(Event))
+            raise MethodError(f"events are of {known}, not {', '.join(odd)}")
         if not isinstance(self.unit, Row | Owner):
             raise MethodError(f"unit must be Row() or Owner(max_rows), not {type(self.unit).__name__}")
         check_relation(self.relation)

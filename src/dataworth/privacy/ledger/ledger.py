@@ -51,7 +51,7 @@ class Ledger:
         >>> import tempfile
         >>> from fractions import Fraction
         >>> import numpy as np
-        >>> from dataworth.privacy.accounting import CappedCounts
+        >>> from dataworth.privacy.kinds import CappedCounts
         >>> from dataworth.privacy.ledger import Charge, Ledger
         >>> from dataworth.records import Budget, Row
         >>> folder = tempfile.TemporaryDirectory()

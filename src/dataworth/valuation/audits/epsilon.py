@@ -23,8 +23,9 @@ from scipy.stats import binom
 
 from dataworth.errors import MethodError
 from dataworth.kernels.noisy import clamped
-from dataworth.privacy.accounting import Event, spent_epsilon
+from dataworth.privacy.accounting import spent_epsilon
 from dataworth.privacy.audit import Bound, bound_epsilon, noise_fit
+from dataworth.privacy.kinds import Event
 from dataworth.privacy.mechanisms import InsecureSource, NoisyCounts, SecureSource, Source, round_sigma_up
 from dataworth.records import Points, Table
 from dataworth.records.evidence import Cell
@@ -169,6 +170,9 @@ class _Repeated:
         noisy = self._source.add_noise(np.broadcast_to(counts, (self._draws, *counts.shape)), sigma)
         self.drawn.append(noisy.counts)
         return replace(noisy, counts=noisy.counts[0])
+
+    def add_laplace(self, counts: NDArray[np.integer[Any]], scale: Fraction) -> NoisyCounts:
+        raise NotImplementedError("no release that is audited here adds Laplace noise")
 
     def draw_bits(self, number: int, probability: Fraction) -> NDArray[np.bool_]:
         return self._source.draw_bits(number, probability)
