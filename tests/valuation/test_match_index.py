@@ -15,9 +15,9 @@ from hypothesis import strategies as st
 
 import dataworth as dw
 from dataworth.errors import DataError, InputError, MethodError
+from dataworth.records.sealed import write_sealed
 from dataworth.valuation.match_index import FORMAT, MatchIndex, index_items
 from dataworth.valuation.matching import Matcher
-from dataworth.valuation.sealed import write_sealed
 from tests.valuation.likeness_problems import Problem, blobs, brightness, problems, same, taxi
 
 # -- streams ---------------------------------------------------------------------------------------

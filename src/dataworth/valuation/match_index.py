@@ -23,11 +23,11 @@ from dataworth.models.embed import Model
 from dataworth.models.index import HNSW, IVFPQ
 from dataworth.records import Items, Table, Values
 from dataworth.records.arrays import exact, joined, read_only
+from dataworth.records.sealed import read_sealed, write_sealed
 from dataworth.valuation.generated import credited, recall_table
 from dataworth.valuation.items import read_items
 from dataworth.valuation.matching import Matcher, Matches, RecallCheck
 from dataworth.valuation.methods import SimilarityMatch, called
-from dataworth.valuation.sealed import read_sealed, write_sealed
 from dataworth.valuation.sides import Vectors, check_kinds, check_task, qualities, quoted, x_of
 
 __all__ = ["MatchCost", "MatchIndex", "index_items"]

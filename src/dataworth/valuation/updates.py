@@ -24,10 +24,10 @@ from dataworth.kernels.team import team_size
 from dataworth.kernels.threshold import Beta, add_links, point_weights
 from dataworth.records import Points, Values
 from dataworth.records.arrays import exact, joined, read_only
+from dataworth.records.sealed import digest_of, read_sealed, write_sealed
 from dataworth.valuation.methods import ThresholdKNNShapley
 from dataworth.valuation.provenance import provenance
 from dataworth.valuation.reading import check_same_features
-from dataworth.valuation.sealed import digest_of, read_sealed, write_sealed
 from dataworth.valuation.task import Task, bar, class_list, encode
 
 __all__ = ["ThresholdIndex", "UpdateCost", "index_points"]
