@@ -61,7 +61,7 @@ def test_a_training_stopped_anywhere_ends_the_same(
 ) -> None:
     images, labels = pictures()
     whole = train_generator(settings, images, labels, folder=tmp_path / "whole", progress=False)
-    monkeypatch.setattr("dataworth.models.generators._SAVE_EVERY", -1.0)
+    monkeypatch.setattr("dataworth.models.checkpoints._SAVE_EVERY", -1.0)
     kept = 0
 
     def stop_after_five(path: Path, state: Any) -> None:
@@ -71,10 +71,10 @@ def test_a_training_stopped_anywhere_ends_the_same(
         if kept % 5 == 0:
             raise KeyboardInterrupt
 
-    from dataworth.models import generators
+    from dataworth.models import checkpoints
 
-    keep = generators._save
-    monkeypatch.setattr(generators, "_save", stop_after_five)
+    keep = checkpoints._save
+    monkeypatch.setattr(checkpoints, "_save", stop_after_five)
     for _ in range(2):
         with pytest.raises(KeyboardInterrupt):
             train_generator(settings, images, labels, folder=tmp_path / "cut", progress=False)
@@ -89,7 +89,7 @@ def test_a_training_stopped_anywhere_ends_the_same(
 def test_what_is_trained_is_opened(settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     images, labels = pictures()
     first = train_generator(settings, images, labels, folder=tmp_path, progress=False)
-    monkeypatch.setattr("dataworth.models.generators._save", None)  # nothing is trained, so nothing is kept
+    monkeypatch.setattr("dataworth.models.checkpoints._save", None)  # nothing is trained, so nothing is kept
     again = train_generator(settings, images, labels, folder=tmp_path, progress=False)
     assert again.seconds == first.seconds
     np.testing.assert_array_equal(again.sample(labels), first.sample(labels))

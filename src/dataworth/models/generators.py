@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import time
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -18,12 +17,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dataworth.errors import DataError, InputError, MissingExtra
-from dataworth.records.files import whole_file
+from dataworth.models.canvas import from_canvas, to_canvas
+from dataworth.models.checkpoints import train_in_sittings
 
 __all__ = ["ConditionalGAN", "Generator", "GuidedDiffusion", "Settings", "train_generator"]
-
-_SAVE_EVERY = 60.0  # seconds
-_CANVAS = 8  # sides are padded to a multiple of it
 
 
 @dataclass(frozen=True)
@@ -162,11 +159,9 @@ def train_generator(
         from dataworth.models.networks import DiffusionRun, GANRun
     except ImportError:
         raise MissingExtra("training a generator", "generators") from None
-    from tqdm.auto import tqdm
 
     path = Path(folder) / f"{_key(settings, images, codes, seed)}.pt"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    canvas = _to_canvas(images)
+    canvas = to_canvas(images)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         run: GANRun | DiffusionRun
@@ -174,55 +169,20 @@ def train_generator(
             run = GANRun(settings, canvas.shape[1:], len(classes))
         else:
             run = DiffusionRun(settings, canvas.shape[1:], len(classes))
-        draws = torch.Generator().manual_seed(seed + 1)
-        log = _Log()
-        if path.exists():
-            saved = _load(path)
-            run.load(saved["run"])
-            draws.set_state(saved["draws"])
-            log = _Log.of(saved["log"])
         pixels, targets = torch.from_numpy(canvas), torch.from_numpy(codes.astype(np.int64))
-        hidden = None if progress is None else not progress
-        began, kept = time.perf_counter(), time.perf_counter()
-        done = log.step
+
+        def update(draws: Any, done: int) -> Mapping[str, float]:
+            at = torch.randint(len(pixels), (settings.batch,), generator=draws)
+            return run.step(pixels[at].float().div_(127.5).sub_(1.0), targets[at], draws, done)
+
         name = type(settings).__name__
-        with tqdm(total=settings.steps, initial=done, desc=f"training {name}", disable=hidden, unit="step") as bar:
-            while done < settings.steps:
-                at = torch.randint(len(pixels), (settings.batch,), generator=draws)
-                found = run.step(pixels[at].float().div_(127.5).sub_(1.0), targets[at], draws, done)
-                done += 1
-                log.add(done, found, every=max(1, settings.steps // 200))
-                bar.update(1)
-                now = time.perf_counter()
-                if now - kept > _SAVE_EVERY or done == settings.steps:
-                    log.seconds += now - began
-                    began = kept = now
-                    _save(path, {"run": run.state(), "draws": draws.get_state(), "log": log.state()})
+        log = train_in_sittings(run, update, path, steps=settings.steps, seed=seed + 1, what=name, progress=progress)
     shape = images.shape[1:]
 
     def draw(codes: NDArray[np.int64], seed: int) -> NDArray[np.uint8]:
-        return _from_canvas(run.sample(codes, seed), shape)
+        return from_canvas(run.sample(codes, seed), shape)
 
     return Generator(settings, classes, log.lines, log.seconds, draw)
-
-
-# -- images and their canvas -----------------------------------------------------------------------
-
-
-def _to_canvas(images: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Images as ``(n, channels, height, width)`` with sides padded to multiples of the canvas."""
-    stacked = images[:, None] if images.ndim == 3 else np.moveaxis(images, 3, 1)
-    height, width = (-side % _CANVAS for side in stacked.shape[2:])
-    room = [(0, 0), (0, 0), (height // 2, height - height // 2), (width // 2, width - width // 2)]
-    return np.ascontiguousarray(np.pad(stacked, room, mode="edge"))
-
-
-def _from_canvas(canvas: NDArray[np.float32], shape: tuple[int, ...]) -> NDArray[np.uint8]:
-    """The inverse, from pixels in [-1, 1]."""
-    top, left = ((canvas.shape[axis + 2] - shape[axis]) // 2 for axis in (0, 1))
-    cut = canvas[:, :, top : top + shape[0], left : left + shape[1]]
-    pixels = np.rint((np.clip(cut, -1, 1) + 1) * 127.5).astype(np.uint8)
-    return np.ascontiguousarray(pixels[:, 0] if len(shape) == 2 else np.moveaxis(pixels, 1, 3))
 
 
 def _codes(labels: NDArray[Any], classes: NDArray[Any]) -> NDArray[np.int64]:
@@ -233,70 +193,11 @@ def _codes(labels: NDArray[Any], classes: NDArray[Any]) -> NDArray[np.int64]:
     return at.astype(np.int64)
 
 
-# -- checkpoints -----------------------------------------------------------------------------------
-
-
-class _Log:
-    """Losses as they fall, averaged over a few steps a line."""
-
-    def __init__(self) -> None:
-        self.step = 0
-        self.seconds = 0.0
-        self.lines: dict[str, list[float]] = {"step": []}
-        self._sums: dict[str, float] = {}
-        self._count = 0
-
-    def add(self, step: int, found: Mapping[str, float], every: int) -> None:
-        self.step = step
-        for name, loss in found.items():
-            self._sums[name] = self._sums.get(name, 0.0) + loss
-        self._count += 1
-        if step % every == 0:
-            self.lines["step"].append(step)
-            for name, total in self._sums.items():
-                self.lines.setdefault(name, []).append(total / self._count)
-            self._sums, self._count = {}, 0
-
-    def state(self) -> str:
-        return json.dumps({"step": self.step, "seconds": self.seconds, "lines": self.lines,
-                           "sums": self._sums, "count": self._count})  # fmt: skip
-
-    @classmethod
-    def of(cls, state: str) -> _Log:
-        log, plain = cls(), json.loads(state)
-        log.step, log.seconds, log.lines = plain["step"], plain["seconds"], plain["lines"]
-        log._sums, log._count = plain["sums"], plain["count"]
-        return log
-
-
 def _key(settings: Settings, images: NDArray[np.uint8], codes: NDArray[Any], seed: int) -> str:
     about = {"is": type(settings).__name__, **asdict(settings), "seed": seed, "shape": images.shape}
     digest = hashlib.blake2b(json.dumps(about, sort_keys=True).encode(), digest_size=12)
     digest.update(np.ascontiguousarray(images).tobytes() + codes.astype("<i8").tobytes())
     return f"{type(settings).__name__.lower()}-{digest.hexdigest()}"
-
-
-def _save(path: Path, state: Mapping[str, Any]) -> None:
-    import torch
-
-    with whole_file(path) as temporary:
-        torch.save(dict(state), temporary)
-
-
-def _load(path: Path) -> dict[str, Any]:
-    import pickle
-
-    import torch
-
-    try:
-        state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
-        if set(state) != {"run", "draws", "log"}:
-            raise ValueError("other parts")
-    except (OSError, EOFError, RuntimeError, ValueError, KeyError, pickle.UnpicklingError) as trouble:
-        raise DataError(
-            f"the checkpoint {str(path)!r} cannot be read ({type(trouble).__name__}); delete it to begin anew"
-        ) from None
-    return state
 
 
 def _check_positive(settings: Settings) -> None:
