@@ -439,8 +439,8 @@ def learn_calibration(
                 "real": [Points(public.x[rows], classes[labels]) for rows, labels in real],
                 "synthetic": [Points(copy.x, classes[copy.codes]) for copy in copies],
             }
-            solved = [
-                solve_game(
+            solved = {
+                name: solve_game(
                     utility.game(sets, validation, classes),
                     tuple(f"mock provider {i + 1}" for i in range(len(dealt))),
                     seed=seed,
@@ -449,11 +449,11 @@ def learn_calibration(
                     progress=False,
                 )
                 for name, sets in games.items()
-            ]
+            }
             union = (np.concatenate([copy.x for copy in copies]), np.concatenate([copy.codes for copy in copies]))
             trained, source = model.fit(*union, len(classes)), InsecureSource(int(rng.integers(2**31)))
             fidelity = np.array([_agreement(trained, public.x[rows], labels, scale, source) for rows, labels in real])
-            found.append(_lesson(*solved, fidelity - 1 / len(classes), mock))
+            found.append(_lesson(solved["real"], solved["synthetic"], fidelity - 1 / len(classes), mock))
     ratios, terms, truth = zip(*found, strict=True)
     factor = float(np.mean(ratios))
     if fixed_weights:
