@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from scipy.linalg import LinAlgError, cho_factor, cho_solve
+from threadpoolctl import threadpool_limits
 
 from dataworth.errors import DataError, MethodError
 from dataworth.kernels.neighbors import pairwise
@@ -167,17 +168,18 @@ def add_up(parts: Sequence[Statistics]) -> Statistics:
 
 @dataclass(frozen=True, eq=False)
 class LinearClassifier:
-    """Scores of classes, linear in the features; only classes that the training rows had are ever chosen.
+    """Scores of classes, linear in the features.
+
+    The scores of a row sum to 1 over the classes, as the indicators do that they were fitted to, so some class of the
+    training rows scores above 0, and a class that they did not have, which scores 0 everywhere, is never chosen.
 
     Args:
         features: The public map.
         weights: ``(width, C)``.
-        known: Which classes the training rows had, bool, ``(C,)``.
     """
 
     features: FeatureMap
     weights: NDArray[np.float64]
-    known: NDArray[np.bool_]
 
     def predict(self, x: NDArray[Any]) -> NDArray[np.int64]:
         """The class of each row ``(n, d)``: the highest score, of equal ones the first class.
@@ -186,15 +188,14 @@ class LinearClassifier:
         stands; here no row can ever change the class of another, which counts of private rows rely on.
         """
         found = np.empty(len(x), dtype=np.int64)
-        for row in range(len(x)):
-            found[row : row + 1] = self.choose(self.features(x[row : row + 1]))
+        with threadpool_limits(1, "blas"):  # a single row leaves nothing to share
+            for row in range(len(x)):
+                found[row : row + 1] = self.choose(self.features(x[row : row + 1]))
         return found
 
     def choose(self, features: NDArray[np.float64]) -> NDArray[np.int64]:
         """The classes of rows that are features already, ``(n, width)``, all at once."""
-        # A class nobody had scores 0 everywhere, which would beat the negative scores of the others.
-        scores = np.where(self.known, features @ self.weights, -np.inf)
-        return np.asarray(scores.argmax(axis=1), dtype=np.int64)
+        return np.asarray((features @ self.weights).argmax(axis=1), dtype=np.int64)
 
 
 def solve(features: FeatureMap, sums: Statistics, penalty: float) -> LinearClassifier:
@@ -216,11 +217,6 @@ def solve(features: FeatureMap, sums: Statistics, penalty: float) -> LinearClass
         >>> solve(features, sums, 1.0).predict(np.array([[-0.1], [0.1]])).tolist()
         [0, 1]
     """
-    known = sums.counts > 0
-    if known.sum() == 1:  # nothing to weigh
-        weights = np.zeros_like(sums.cross)
-        weights[0, known] = 1.0
-        return LinearClassifier(features, weights, known)
     gram = sums.gram.copy()
     inner = np.arange(1, features.width)
     gram[inner, inner] += penalty
@@ -230,4 +226,4 @@ def solve(features: FeatureMap, sums: Statistics, penalty: float) -> LinearClass
         raise MethodError(
             f"a ridge penalty of {penalty:g} is too small for these rows: the sums are singular in double precision"
         ) from None
-    return LinearClassifier(features, weights, known)
+    return LinearClassifier(features, weights)

@@ -339,7 +339,8 @@ def _check_sampling(game: Game, max_permutations: int, target_error: float | Non
     if target_error is None:
         return max_permutations // 2
     target: object = target_error
-    if not isinstance(target, Real) or isinstance(target, bool) or not 0 < target_error < math.inf:
+    number = isinstance(target, Real) and not isinstance(target, bool)
+    if not number or not 0 < target_error < math.inf:
         raise MethodError(f"target_error must be a number above 0 and finite, or None, not {target!r}")
     if game.noisy and game.repeats == 1:
         raise MethodError("one repeat of a noisy utility says nothing of its error; target_error needs two or more")

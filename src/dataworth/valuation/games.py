@@ -10,12 +10,13 @@ import hashlib
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 from numbers import Integral, Real
 from typing import Any, Protocol, TypeAlias, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
+from threadpoolctl import ThreadpoolController
 
 from dataworth.errors import DataError, InputError, MethodError
 from dataworth.kernels import ridge
@@ -453,6 +454,12 @@ class _Seated:
         return repr(self._rule)
 
 
+@cache
+def _blas() -> ThreadpoolController:
+    """Of the libraries loaded when a game is first played; looking for them takes as long as a small solve."""
+    return ThreadpoolController()
+
+
 class _RidgeGame(_Seated):
     def __init__(
         self,
@@ -471,7 +478,8 @@ class _RidgeGame(_Seated):
         sums = self._sum(members)
         if sums is None:
             return self.floor
-        found = ridge.solve(self._features, sums, self._penalty).choose(self._judges)
+        with _blas().limit(limits=1, user_api="blas"):  # products so small that threads wait for each other
+            found = ridge.solve(self._features, sums, self._penalty).choose(self._judges)
         return float((found == self._seats.point_codes).mean())
 
     def _sum(self, members: NDArray[np.bool_]) -> ridge.Statistics | None:
