@@ -198,13 +198,6 @@ def test_an_empty_player_has_no_error() -> None:
     assert (found[present] > 0).all()
 
 
-@pytest.mark.parametrize(("agree", "disagree", "scale"), [(800, 200, 4.0), (40, 60, 2.0), (5, 200, 3.0)])
-def test_the_error_of_a_rate_is_that_of_drawn_noise(agree: int, disagree: int, scale: float) -> None:
-    rng = np.random.default_rng(0)
-    a, d = (count + rng.laplace(scale=scale, size=100_000) for count in (agree, disagree))
-    assert kernel.rate_error(agree, disagree, scale) == pytest.approx((a / (a + d)).std(), rel=0.05)
-
-
 # -- learned weights -------------------------------------------------------------------------------
 
 

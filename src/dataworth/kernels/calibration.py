@@ -24,7 +24,6 @@ __all__ = [
     "kendall",
     "parts_of_one",
     "permutation_p",
-    "rate_error",
     "relative_error",
     "scaled_total",
     "spearman",
@@ -129,22 +128,6 @@ def scaled_total(gain: ArrayLike, scale: float, room: float) -> NDArray[np.float
         room: The best utility there is less that of nobody.
     """
     return np.clip(scale * np.asarray(gain, dtype=np.float64), 0.0, room)
-
-
-def rate_error(agree: int, disagree: int, scale: float) -> float:
-    """The standard error that Laplace noise gives to a share of two noisy counts, by the delta method.
-
-    Args:
-        agree: Noisy count.
-        disagree: Noisy count.
-        scale: Of the noise on each; its variance is ``2 scale ** 2``.
-
-    Example:
-        >>> round(rate_error(800, 200, 4.0), 5)
-        0.00466
-    """
-    size = max(float(agree + disagree), scale)
-    return float(np.sqrt(2.0) * scale * np.hypot(agree, disagree) / size**2)
 
 
 def spread(

@@ -10,22 +10,25 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from scipy.special import chdtri
 
 from dataworth.errors import DataError, InputError, MethodError
 from dataworth.kernels.calibration import Terms, fit_weights, parts_of_one, scaled_total, spearman, spread, weigh
-from dataworth.privacy.mechanisms import InsecureSource, round_sigma_up
+from dataworth.privacy.accounting import calibrate_laplace
+from dataworth.privacy.mechanisms import InsecureSource
 from dataworth.records import Budget, Coalitions, Evidence, Guarantee, Points, Row, Shares, Table
-from dataworth.records.arrays import among
 from dataworth.records.privacy import Amount
 from dataworth.records.sealed import digest_of
+from dataworth.valuation.coalitions import solve_game
+from dataworth.valuation.games import RidgeAccuracy, Utility
+from dataworth.valuation.task import bar, check_same_kind, class_list, encode
 
 if TYPE_CHECKING:
     from dataworth.synthesis.protocol import Synthesizer
-    from dataworth.valuation.games import Utility
 
 __all__ = ["Calibration", "learn_calibration", "recalibrate"]
 
@@ -273,8 +276,10 @@ def _alike(shares: Shares) -> str:
     values, errors = shares.values[shares.present], shares.errors[shares.present]
     if values.size < 2 or not shares.total > 0:
         return ""
-    if not np.isnan(errors).any() and values.var(ddof=1) <= np.mean(errors**2):
-        return "their values differ by no more than their standard errors"
+    # The spread that noise alone exceeds once in twenty times.
+    most = np.mean(errors**2) * chdtri(values.size - 1, 0.05)
+    if not np.isnan(errors).any() and errors.any() and (values.size - 1) * values.var(ddof=1) <= most:
+        return "their values differ by no more than their standard errors explain"
     if values.min() > 0 and values.max() < _ALIKE * values.min():
         return f"the largest value is {values.max() / values.min():.2f} times the smallest"
     return ""
@@ -342,13 +347,6 @@ def _flat(figures: ArrayLike, name: str, players: Sequence[str]) -> NDArray[np.f
 # -- learning from public data ---------------------------------------------------------------------
 
 
-class Model(Protocol):
-    """Something that can be trained, and then gives classes."""
-
-    def fit(self, x: NDArray[Any], codes: NDArray[np.int64], n_classes: int) -> Any:
-        """A model with ``predict``, trained on rows and their classes as places in the list of classes."""
-
-
 def learn_calibration(
     public: Points,
     validation: Points,
@@ -360,7 +358,7 @@ def learn_calibration(
     mocks: int = 3,
     label_noise: tuple[float, float] = (0.0, 0.6),
     fidelity_epsilon: Amount = "0.25",
-    model: Model | None = None,
+    model: RidgeAccuracy | None = None,
     seed: int = 0,
     fixed_weights: bool = False,
     progress: bool | None = None,
@@ -394,14 +392,7 @@ def learn_calibration(
         MethodError: Sizes, mocks or label noise out of range, copies that are worth nothing at this budget, or terms
             that do not follow the truth.
     """
-    from tqdm import tqdm
-
-    from dataworth.valuation.coalitions import solve_game
-
-    if model is None:
-        from dataworth.valuation.games import RidgeAccuracy
-
-        model = RidgeAccuracy()
+    judge = RidgeAccuracy() if model is None else model
     codes, classes = _codes(public, validation)
     dealt = _dealt(len(public), sizes)
     low, high = label_noise
@@ -409,14 +400,13 @@ def learn_calibration(
         raise MethodError(f"label_noise must be two numbers from 0 to 1, the lower first, not {label_noise!r}")
     if isinstance(mocks, bool) or not isinstance(mocks, int) or mocks < 1:
         raise MethodError(f"mocks must be a whole number above zero, not {mocks!r}")
-    scale = round_sigma_up(1 / Fraction(Budget(fidelity_epsilon, "1e-18").epsilon))
+    scale = calibrate_laplace(fidelity_epsilon, unit=Row(), relation="add_or_remove")
     events = synthesizer.events(spend, unit=Row(), relation="add_or_remove")
     about = {"seed": seed, "dealt": dealt, "noise": [low, high], "spend": str(spend), "by": synthesizer.describe()}
     digest = digest_of(about, {"x": public.x, "codes": codes})[:24]
     place = None if folder is None else Path(folder) / digest
     found = []
-    hidden = None if progress is None else not progress
-    with tqdm(total=mocks * len(dealt), desc="mock providers", disable=hidden, leave=False) as bar:
+    with bar(mocks * len(dealt), "Mock providers", progress) as tick:
         for mock in range(mocks):
             rng = np.random.default_rng([seed, mock])
             here = None if place is None else place / f"mock-{mock}"
@@ -434,14 +424,14 @@ def learn_calibration(
                         progress=False,
                     )
                 )
-                bar.update()
+                tick(1)
             games = {
                 "real": [Points(public.x[rows], classes[labels]) for rows, labels in real],
                 "synthetic": [Points(copy.x, classes[copy.codes]) for copy in copies],
             }
             solved = {
                 name: solve_game(
-                    utility.game(sets, validation, classes),
+                    utility.game(sets, validation),
                     tuple(f"mock provider {i + 1}" for i in range(len(dealt))),
                     seed=seed,
                     folder=_made(here, "games"),
@@ -451,7 +441,7 @@ def learn_calibration(
                 for name, sets in games.items()
             }
             union = (np.concatenate([copy.x for copy in copies]), np.concatenate([copy.codes for copy in copies]))
-            trained, source = model.fit(*union, len(classes)), InsecureSource(int(rng.integers(2**31)))
+            trained, source = judge.fit(*union, len(classes)), InsecureSource(int(rng.integers(2**31)))
             fidelity = np.array([_agreement(trained, public.x[rows], labels, scale, source) for rows, labels in real])
             found.append(_lesson(solved["real"], solved["synthetic"], fidelity - 1 / len(classes), mock))
     ratios, terms, truth = zip(*found, strict=True)
@@ -489,13 +479,15 @@ def _made(folder: Path | None, name: str) -> Path | None:
 
 
 def _codes(public: Points, validation: Points) -> tuple[NDArray[np.int64], NDArray[Any]]:
-    classes = np.unique(validation.y)
-    strange = int((~among(public.y, classes)).sum())
+    classes = class_list(validation, None)
+    check_same_kind(public.y, classes, "labels of public rows")
+    codes = encode(public.y, classes)
+    strange = int((codes < 0).sum())
     if strange:
         raise DataError(f"{strange} of {len(public)} public rows have a label that no validation point has")
     if public.x.shape[1] != validation.x.shape[1]:
         raise DataError(f"public rows have {public.x.shape[1]} features, but validation points {validation.x.shape[1]}")
-    return np.searchsorted(classes, public.y).astype(np.int64), classes
+    return codes, classes
 
 
 def _dealt(available: int, sizes: Sequence[int]) -> list[int]:
