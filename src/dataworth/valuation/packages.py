@@ -273,9 +273,11 @@ def _from_parts(about: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]) ->
     events = about["events"]
     if not isinstance(events, list) or not all(isinstance(event, dict) for event in events):
         raise DataError("its releases are no list of JSON objects")
+    if type(about["empty"]) is not bool or about["empty"] == bool(arrays):
+        raise DataError("it must either declare itself empty or hold rows")
     return Package(
         provider=about["provider"],
-        points=None if about["empty"] is True and not arrays else rows_of(arrays, classes, about["features"]),
+        points=None if about["empty"] else rows_of(arrays, classes, about["features"]),
         classes=classes,
         guarantee=guarantee_from_json(about["guarantee"]),
         events=tuple(events),
