@@ -9,19 +9,21 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.linalg import LinAlgError, cho_factor, cho_solve
-from threadpoolctl import threadpool_limits
+from threadpoolctl import ThreadpoolController
 
 from dataworth.errors import DataError, MethodError
 from dataworth.kernels.neighbors import pairwise
 from dataworth.kernels.team import blocks
 
-__all__ = ["CLIP", "FeatureMap", "LinearClassifier", "Statistics", "add_up", "collect", "solve"]
+__all__ = ["CLIP", "FeatureMap", "LinearClassifier", "Statistics", "add_up", "collect", "one_thread", "solve"]
 
 CLIP = 10.0
 """Standard deviations of the public rows beyond which a feature counts as this far out.
@@ -166,6 +168,17 @@ def add_up(parts: Sequence[Statistics]) -> Statistics:
 # -- models ---------------------------------------------------------------------------------------
 
 
+@cache
+def _blas() -> ThreadpoolController:
+    return ThreadpoolController()  # looking for libraries takes as long as many small products
+
+
+def one_thread() -> AbstractContextManager[object]:
+    """While it lasts, products stay on one core: small ones only wait for each other's threads on a busy machine."""
+    context: AbstractContextManager[object] = _blas().limit(limits=1, user_api="blas")
+    return context
+
+
 @dataclass(frozen=True, eq=False)
 class LinearClassifier:
     """Scores of classes, linear in the features.
@@ -188,7 +201,7 @@ class LinearClassifier:
         stands; here no row can ever change the class of another, which counts of private rows rely on.
         """
         found = np.empty(len(x), dtype=np.int64)
-        with threadpool_limits(1, "blas"):  # a single row leaves nothing to share
+        with one_thread():
             for row in range(len(x)):
                 found[row : row + 1] = self.choose(self.features(x[row : row + 1]))
         return found

@@ -8,15 +8,15 @@ from __future__ import annotations
 
 import hashlib
 import math
+import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import cache, cached_property
+from functools import cached_property
 from numbers import Integral, Real
 from typing import Any, Protocol, TypeAlias, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
-from threadpoolctl import ThreadpoolController
 
 from dataworth.errors import DataError, InputError, MethodError
 from dataworth.kernels import ridge
@@ -27,10 +27,13 @@ from dataworth.records.points import missing_features
 from dataworth.valuation.methods import ThresholdKNNShapley
 from dataworth.valuation.task import Task, check_same_kind, class_list, encode, link_panels
 
-__all__ = ["Game", "ModelScore", "NeighborAccuracy", "RidgeAccuracy", "Scorer", "Utility"]
+__all__ = ["Game", "Labels", "ModelScore", "NeighborAccuracy", "RidgeAccuracy", "Scorer", "Utility"]
 
 Scorer: TypeAlias = Callable[[Any, Any, Any], float]
 """Called as ``scorer(estimator, x, y)``; higher is better."""
+
+Labels: TypeAlias = Sequence[Any] | NDArray[Any]
+"""Class labels, each once."""
 
 _GUESSES = 100  # random guesses whose mean score is that of knowing nothing
 
@@ -74,7 +77,7 @@ class Game(Protocol):
 class Utility(Protocol):
     """How a coalition of providers is judged."""
 
-    def game(self, players: Sequence[Points | None], validation: Points, classes: Sequence[Any] | None = None) -> Game:
+    def game(self, players: Sequence[Points | None], validation: Points, classes: Labels | None = None) -> Game:
         """The game of these players.
 
         Args:
@@ -131,7 +134,7 @@ class RidgeAccuracy:
             _check_count("random_features", self.random_features, 1)
         _check_count("seed", self.seed, 0)
 
-    def game(self, players: Sequence[Points | None], validation: Points, classes: Sequence[Any] | None = None) -> Game:
+    def game(self, players: Sequence[Points | None], validation: Points, classes: Labels | None = None) -> Game:
         """The game of these players; see :meth:`Utility.game`."""
         seats = _Seats.of(players, validation, classes)
         features = ridge.FeatureMap.of(validation.x, self.random_features, self.seed)
@@ -189,7 +192,7 @@ class NeighborAccuracy:
     def __post_init__(self) -> None:
         ThresholdKNNShapley(self.radius, metric=self.metric)  # the same parameters, so the same rules
 
-    def game(self, players: Sequence[Points | None], validation: Points, classes: Sequence[Any] | None = None) -> Game:
+    def game(self, players: Sequence[Points | None], validation: Points, classes: Labels | None = None) -> Game:
         """The game of these players; see :meth:`Utility.game`."""
         seats = _Seats.of(players, validation, classes)
         nobody = np.zeros((2, len(validation)), dtype=np.int64)
@@ -274,7 +277,7 @@ class ModelScore:
                 "repeats=1"
             )
 
-    def game(self, players: Sequence[Points | None], validation: Points, classes: Sequence[Any] | None = None) -> Game:
+    def game(self, players: Sequence[Points | None], validation: Points, classes: Labels | None = None) -> Game:
         """The game of these players; see :meth:`Utility.game`."""
         seats = _Seats.of(players, validation, classes)
         return _ModelGame(self, seats, self._guessing(seats))
@@ -305,7 +308,8 @@ class ModelScore:
         nothing = np.zeros((seats.n_classes, seats.validation.x.shape[1]))
         guesses = (DummyClassifier(strategy="uniform", random_state=draw) for draw in range(_GUESSES))
         try:
-            scores = [self._score(guess.fit(nothing, seats.classes), seats) for guess in guesses]
+            with warnings.catch_warnings(action="ignore"):  # guesses may hit labels that no validation point has
+                scores = [self._score(guess.fit(nothing, seats.classes), seats) for guess in guesses]
         except Exception as trouble:
             raise MethodError(
                 f"scoring={_named(self.scoring)} cannot score a model that guesses ({type(trouble).__name__}: "
@@ -347,13 +351,13 @@ class _Seats:
     """Of players, validation points and classes, in their order."""
 
     @classmethod
-    def of(cls, players: Sequence[Points | None], validation: Points, classes: Sequence[Any] | None) -> _Seats:
+    def of(cls, players: Sequence[Points | None], validation: Points, classes: Labels | None) -> _Seats:
         if not isinstance(validation, Points) or not all(one is None or isinstance(one, Points) for one in players):
             raise InputError("players and validation must be dataworth.Points; a player who declares no rows is None")
         if not players:
             raise InputError("a game needs one player or more")
         _check_judges(validation)
-        known = class_list(validation, classes)
+        known = class_list(validation, classes.tolist() if isinstance(classes, np.ndarray) else classes)
         if known.size < 2:
             raise DataError(f"a game needs two classes or more to tell apart, not {known.size}")
         point_codes = encode(validation.y, known)
@@ -454,12 +458,6 @@ class _Seated:
         return repr(self._rule)
 
 
-@cache
-def _blas() -> ThreadpoolController:
-    """Of the libraries loaded when a game is first played; looking for them takes as long as a small solve."""
-    return ThreadpoolController()
-
-
 class _RidgeGame(_Seated):
     def __init__(
         self,
@@ -478,7 +476,7 @@ class _RidgeGame(_Seated):
         sums = self._sum(members)
         if sums is None:
             return self.floor
-        with _blas().limit(limits=1, user_api="blas"):  # products so small that threads wait for each other
+        with ridge.one_thread():
             found = ridge.solve(self._features, sums, self._penalty).choose(self._judges)
         return float((found == self._seats.point_codes).mean())
 
