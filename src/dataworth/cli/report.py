@@ -14,7 +14,10 @@ def report(
     *,
     files: Annotated[
         list[Path],
-        typer.Argument(metavar="FILE...", help="Values, or folders of private releases, saved by an earlier command."),
+        typer.Argument(
+            metavar="FILE...",
+            help="Values, shares of providers, or folders of private releases, saved by an earlier command.",
+        ),
     ],
     out: Annotated[Path, typer.Option(help="The page to write, ending in .html.")],
     title: Annotated[str | None, typer.Option(help="What stands at the top of the page.")] = None,
@@ -26,10 +29,11 @@ def report(
         ),
     ] = False,
 ) -> None:
-    """Draw saved values or releases as one HTML page that opens from disk, with no network."""
+    """Draw saved values, shares or releases as one HTML page that opens from disk, with no network."""
     check_report(out, "--out")
     import dataworth as dw
+    from dataworth.records.saved import load_saved
 
-    results = [dw.Release.from_folder(file) if file.is_dir() else dw.Values.load(file) for file in files]
+    results = [dw.Release.from_folder(file) if file.is_dir() else load_saved(file) for file in files]
     page = dw.write_report(results, out, title=title, bench=bench)
     show([f"report written to {page}"])

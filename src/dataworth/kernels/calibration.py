@@ -168,6 +168,8 @@ def spread(
     counting = [(value[1][present], alpha), (fidelity[1][answered], beta), (utility[1][present], gamma)]
     if np.isnan(gain[1]) or any(weight and np.isnan(errors).any() for errors, weight in counting):
         return np.where(present, np.nan, 0.0)
+    if not gain[1] and not any(errors.any() for errors, weight in counting if weight):
+        return np.zeros(present.size)
     rng = np.random.default_rng(seed)
 
     def drawn(mean: NDArray[np.float64], error: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -16,7 +16,17 @@ from dataworth.records import Exhibit, Table
 from dataworth.records.evidence import Cell
 from dataworth.report.text import clean
 
-__all__ = ["BARS_SHOWN", "PALETTE", "bin_values", "draw", "draw_bins", "draw_noisy", "figures_of"]
+__all__ = [
+    "BARS_SHOWN",
+    "PALETTE",
+    "SPLITS_SHOWN",
+    "bin_values",
+    "draw",
+    "draw_bins",
+    "draw_noisy",
+    "draw_splits",
+    "figures_of",
+]
 
 # Each colour on a light page and on a dark one. Pictures are drawn in the light colours; the style sheet
 # swaps them on dark screens by matching the very codes, so a picture taken out of the page still works.
@@ -34,6 +44,7 @@ PALETTE: Mapping[str, tuple[str, str]] = {
 }
 
 BARS_SHOWN = 30
+SPLITS_SHOWN = 20
 _WIDTH = 400
 _SERIES = [PALETTE[name][0] for name in ("blue", "red", "green", "purple", "ochre")]
 _DASHES = [[1, 0], [7, 3], [2, 2], [9, 3, 2, 3]]
@@ -134,6 +145,53 @@ def draw_noisy(series: Mapping[str, NDArray[np.int64]], reach: float, alt: str) 
     lines = alt_.Chart(alt_.Data(values=every)).mark_line(strokeWidth=2)
     drawn = lines.encode(x=x, y="y:Q", **_line_styles(alt_, names))
     return _svg(alt_.layer(*bands, zero.encode(y="zero:Q"), drawn), alt)
+
+
+def draw_splits(
+    names: Sequence[str], splits: Mapping[str, tuple[NDArray[np.float64], NDArray[np.float64]]], alt: str
+) -> str:
+    """A bar for each name and split, with a thin line of one standard error on either side where it is known.
+
+    Names beyond ``SPLITS_SHOWN`` are left out in the middle.
+
+    Args:
+        names: Whom the bars are of, from top to bottom.
+        splits: Name of each split to figures and standard errors, both ``(names,)``; NaN where not known.
+        alt: What the picture shows.
+    """
+    alt_ = _altair()
+    at = _ends(len(names), SPLITS_SHOWN)
+    labels = dict(zip(at, _distinct([clean(names[i]) for i in at]), strict=True))
+    kinds = list(splits)
+    data: list[dict[str, Any]] = []
+    errors: list[dict[str, Any]] = []
+    for kind, (figures, off) in splits.items():
+        for i, label in labels.items():
+            number = float(figures[i])
+            data.append({"x": number, "y": label, "s": kind})
+            if off[i] > 0:
+                errors.append({"low": number - off[i], "high": number + off[i], "y": label, "s": kind})
+    axis = alt_.Axis(tickCount=5, **_notation([float(entry["x"]) for entry in data]))
+    legend = alt_.Legend(title=None, orient="top", columns=3)
+    colours = [*_SERIES[: len(kinds) - 1], PALETTE["grey"][0]]
+    place = {
+        "y": alt_.Y("y:N", sort=None, title=None, axis=alt_.Axis(labelLimit=130, ticks=False, domain=False)),
+        "yOffset": alt_.YOffset("s:N", sort=kinds),
+    }
+    bars = (
+        alt_.Chart(alt_.Data(values=data))
+        .mark_bar(height={"band": 0.84})
+        .encode(
+            x=alt_.X("x:Q", title="value", axis=axis),
+            color=alt_.Color("s:N", sort=kinds, legend=legend, scale=alt_.Scale(domain=kinds, range=colours)),
+            **place,
+        )
+    )
+    layers = [bars, _zero_line(alt_, "x")]
+    if errors:
+        lines = alt_.Chart(alt_.Data(values=errors)).mark_rule(color=PALETTE["ink"][0], strokeWidth=1.2)
+        layers.append(lines.encode(x=alt_.X("low:Q"), x2="high:Q", **place))
+    return _svg(alt_.layer(*layers).properties(height=80 + 14 * len(kinds) * len(at)), alt)
 
 
 # -- kinds -----------------------------------------------------------------------------------------

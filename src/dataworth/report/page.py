@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 from dataworth.errors import InputError, MissingExtra
-from dataworth.records import Evidence, Exhibit, Links, Release, Table, Values
+from dataworth.records import Evidence, Exhibit, Links, Release, Shares, Table, Values
 from dataworth.records.files import whole_file
 from dataworth.report.charts import PALETTE
 from dataworth.report.parts import Section, is_picture
@@ -18,13 +18,17 @@ from dataworth.report.text import clean
 
 __all__ = ["write_report"]
 
-Result: TypeAlias = Values | Release | Evidence
+Result: TypeAlias = Values | Release | Shares | Evidence
 
 # What may stand beside a private release: made of public inputs, noisy counts and the ledger.
 _BESIDE_RELEASES = frozenset(["ledger", "ledger-budget", "plan", "plan-curve", "noisy-counts", "private-release"])
 
 _SEEDED = (
     "The noise of this release was seeded or left out, so it hides nothing. Use it for tests and experiments only."
+)
+_UNCOVERED = (
+    "Nothing is known to protect the data of some provider behind these shares: noise was seeded or left out, or they "
+    "were made of real data. Use them for tests and experiments only."
 )
 _BENCH = "This page shows exact figures beside a release, because its data was declared public. No guarantee covers it."
 
@@ -44,7 +48,7 @@ def write_report(
     not at all.
 
     Args:
-        results: Values, private releases, tables, or a sequence of them, shown in the order given.
+        results: Values, private releases, shares of providers, tables, or a sequence of them, shown in the order given.
         path: Where to write, usually ``something.html``; an existing file is replaced.
         title: The heading of the page.
         bench: Declares the data public, so that exact values, and figures computed from them, may stand beside a
@@ -65,13 +69,13 @@ def write_report(
         ...     dw.write_report(values, pathlib.Path(folder) / "report.html").name
         'report.html'
     """
-    known = (Values, Release, Table, Links, Exhibit)
+    known = (Values, Release, Shares, Table, Links, Exhibit)
     given: Sequence[Any] = [results] if isinstance(results, known) else list(results)
     if not given:
-        raise InputError("a report needs at least one result to show: values, a release or a table")
+        raise InputError("a report needs at least one result to show: values, a release, shares or a table")
     odd = sorted({type(result).__name__ for result in given if not isinstance(result, known)})
     if odd:
-        raise InputError(f"a report shows Values, Release and Table records, not {', '.join(odd)}")
+        raise InputError(f"a report shows Values, Release, Shares and Table records, not {', '.join(odd)}")
     mixed = _mixed(given)
     if mixed and not bench:
         raise InputError(
@@ -79,23 +83,37 @@ def write_report(
             "Write two pages; or, if all of the data is public, say so with bench=True (--bench) for a page that is "
             "stamped NOT PRIVATE"
         )
-    stamped = any(isinstance(result, Release) and result.stamp for result in given)
-    page = _render(_sections(given, mixed), title, _BENCH if bench else _SEEDED if stamped else "")
+    page = _render(_sections(given, mixed), title, _BENCH if bench else _why_not_private(given))
     with whole_file(path) as temporary:
         temporary.write_text(page, encoding="utf-8")
     return Path(path)
 
 
+def _why_not_private(given: Sequence[Result]) -> str:
+    if any(isinstance(result, Release) and result.stamp for result in given):
+        return _SEEDED
+    return _UNCOVERED if any(isinstance(result, Shares) and result.stamp for result in given) else ""
+
+
 def _mixed(given: Sequence[Result]) -> list[str]:
-    """What must not stand beside the releases that are there."""
+    """What must not stand beside the releases that are there.
+
+    Shares of providers may, as long as all of them are made of private packages.
+    """
     if not any(isinstance(result, Release) for result in given):
         return []
-    rest = [result for result in given if not isinstance(result, Release)]
-    return [
-        "exact values" if isinstance(result, Values) else f"{result.title!r}"
-        for result in rest
-        if isinstance(result, Values | Links) or result.name not in _BESIDE_RELEASES
-    ]
+    mixed = []
+    for result in given:
+        match result:
+            case Values():
+                mixed.append("exact values")
+            case Shares():
+                mixed += ["shares that are not private"] if result.stamp else []
+            case Release():
+                pass
+            case _ if isinstance(result, Links) or result.name not in _BESIDE_RELEASES:
+                mixed.append(f"{result.title!r}")
+    return mixed
 
 
 def _sections(given: Sequence[Result], mixed: Sequence[str]) -> list[Section]:
@@ -139,4 +157,5 @@ def _title(sections: Sequence[Section]) -> str:
         if sections[0].is_credit:
             return "What each training item earned"
         return "What each row is worth" if sections[0].is_values else sections[0].title
-    return "What the data is worth" if any(part.is_values for part in sections) else "Results"
+    worth = any(part.is_values or part.is_shares for part in sections)
+    return "What the data is worth" if worth else "Results"

@@ -150,7 +150,9 @@ class Section:
     is_values: bool
     is_release: bool = False
     is_credit: bool = False
+    is_shares: bool = False
     stamp: str = ""
+    flags: Sequence[str] = ()
     promises: Sequence[str] = ()
     not_covered: Sequence[str] = ()
     has_owners: bool = False

@@ -8,7 +8,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from dataworth.records import Evidence, Links, Release, Table, Values
+from dataworth.records import Evidence, Links, Release, Shares, Table, Values
 from dataworth.records.evidence import Cell
 from dataworth.records.privacy import in_words
 from dataworth.records.release import NOT_COVERED
@@ -30,6 +30,7 @@ from dataworth.report.parts import (
     text_grid,
     words_and_picture,
 )
+from dataworth.report.providers import shares_section
 from dataworth.report.text import column, figure, share
 
 __all__ = ["section"]
@@ -58,7 +59,7 @@ _HOW = {
 }
 
 
-def section(result: Values | Release | Evidence, beside: Sequence[Evidence] = ()) -> Section:
+def section(result: Values | Release | Shares | Evidence, beside: Sequence[Evidence] = ()) -> Section:
     """What the page shows of one result.
 
     Args:
@@ -69,6 +70,8 @@ def section(result: Values | Release | Evidence, beside: Sequence[Evidence] = ()
         return _of_values(result) if result.attributions is None else credit_section(result)
     if isinstance(result, Release):
         return _of_release(result, beside)
+    if isinstance(result, Shares):
+        return shares_section(result)
     pictures, extras = shown_evidence([result])
     return Section(title=result.title, is_values=False, pictures=pictures, extras=extras)
 
