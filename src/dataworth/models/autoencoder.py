@@ -129,14 +129,14 @@ class ImageCoder:
         Raises:
             DataError: Another number of columns, or classes that are missing or unknown.
         """
-        z = np.asarray(latents, dtype=np.float32)
+        z = np.array(latents, dtype=np.float32)
         if z.ndim != 2 or z.shape[1] != self.settings.latent:
             raise DataError(f"latent numbers must have shape (n, {self.settings.latent}), not {z.shape}")
         told = None
         if self.classes is not None:
             if codes is None:
                 raise DataError(f"this coder paints one of {len(self.classes)} classes; give codes=, one an image")
-            told = np.asarray(codes, dtype=np.int64)
+            told = np.array(codes, dtype=np.int64)
             if told.shape != z.shape[:1] or ((told < 0) | (told >= len(self.classes))).any():
                 raise DataError(f"codes must be {len(z)} places in a list of {len(self.classes)} classes")
         if not len(z):
@@ -269,7 +269,8 @@ def _settled(
     run: AutoencoderRun,
 ) -> ImageCoder:
     digest = digest_of(*_content(settings, shape, classes, latents, codes, run.weights()))
-    return ImageCoder(settings, shape, classes, read_only(latents), codes, losses, seconds, digest, run)
+    told = None if codes is None else read_only(codes)
+    return ImageCoder(settings, shape, classes, read_only(latents), told, losses, seconds, digest, run)
 
 
 def _content(

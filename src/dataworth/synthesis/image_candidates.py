@@ -18,6 +18,7 @@ __all__ = ["ImageCandidates"]
 
 _GRID = 2.0**20  # steps in 1 of the directions in which images differ
 _LOOKED_AT = 2_000  # public images that the directions are found from
+_BLOCK = 4_096  # rows at once in double precision
 
 
 @dataclass(frozen=True, eq=False)
@@ -93,19 +94,28 @@ class ImageCandidates:
             DataError: Rows that are no images of the shape.
         """
         share = self.first * (self.last / self.first) ** progress
-        images = self._pixels(x).reshape(len(x), *self.image_shape)
+        pixels, whole = self._pixels(x)
+        if not whole.all():
+            odd = int((~whole).sum())
+            raise DataError(f"{odd} of {len(x)} candidates hold something else than pixels from 0 to 255")
+        images = pixels.reshape(len(x), *self.image_shape)
         return self._painted(self._mixed(self.coder.encode(images), share, rng), code)
 
     def embed(self, x: NDArray[Any]) -> NDArray[np.float64]:
-        """Where images lie, ``(m, directions)``; each by itself.
+        """Where images lie, ``(m, directions)``, each by itself; NaN for a row that holds something else than pixels.
 
         Raises:
-            DataError: Rows that are no images of the shape.
+            DataError: Rows of another length or type.
         """
-        pixels = self._pixels(x)
+        pixels, whole = self._pixels(x)
         if self.embed_with is not None:
-            return np.asarray(self.embed_with(pixels), dtype=np.float64)
-        return np.asarray(pixels.astype(np.float64) @ self._along)
+            places = np.array(self.embed_with(pixels), dtype=np.float64)
+        else:
+            places = np.empty((len(pixels), self._along.shape[1]))
+            for at in range(0, len(pixels), _BLOCK):
+                places[at : at + _BLOCK] = pixels[at : at + _BLOCK].astype(np.float64) @ self._along
+        places[~whole] = np.nan
+        return places
 
     def describe(self) -> str:
         """The coder, the shares of noise, and how likeness is measured."""
@@ -131,20 +141,18 @@ class ImageCandidates:
 
     def _painted(self, z: NDArray[np.float32], code: int) -> NDArray[np.float32]:
         told = None if self.coder.classes is None else np.full(len(z), self._known(code), dtype=np.int64)
-        return self.coder.decode(z, told).reshape(len(z), -1).astype(np.float32)
+        return self.coder.decode(z, told).reshape(len(z), math.prod(self.image_shape)).astype(np.float32)
 
-    def _pixels(self, x: NDArray[Any]) -> NDArray[np.uint8]:
-        """Rows as whole pixels."""
+    def _pixels(self, x: NDArray[Any]) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:
+        """Rows as whole pixels, and which rows hold pixels; the others are black."""
         rows, wanted = np.asarray(x), math.prod(self.image_shape)
         if rows.ndim != 2 or rows.shape[1] != wanted or rows.dtype.kind not in "fiu":
             raise DataError(
                 f"images of shape {self.image_shape} are rows of {wanted} pixels, not {rows.dtype} of shape "
                 f"{rows.shape}"
             )
-        odd = int((~((rows >= 0) & (rows <= 255))).any(axis=1).sum())
-        if odd:
-            raise DataError(f"{odd} of {len(rows)} rows hold something else than pixels from 0 to 255")
-        return np.asarray(np.rint(rows), dtype=np.uint8)
+        whole: NDArray[np.bool_] = np.all((rows >= 0) & (rows <= 255), axis=1)
+        return np.rint(np.where(whole[:, None], rows, 0)).astype(np.uint8), whole
 
     def _directions(self) -> NDArray[np.float64]:
         """Principal directions of public images as painted, on a grid, ``(pixels, directions)``."""
