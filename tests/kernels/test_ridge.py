@@ -153,3 +153,25 @@ def test_a_vanishing_penalty_says_so() -> None:
     flat = Statistics(np.ones((3, 3)), np.ones((3, 2)), np.array([1, 1]))
     with pytest.raises(MethodError, match="penalty of 1e-300 is too small"):
         solve(features, flat, 1e-300)
+
+
+def test_more_rows_do_not_harm_where_they_are_as_many_as_columns() -> None:
+    rng = np.random.default_rng(0)
+    means = 0.25 * rng.standard_normal((10, 200))
+
+    def rows(n: int) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+        codes = rng.integers(0, 10, n)
+        return rng.standard_normal((n, 200)) + means[codes], codes
+
+    (public, classes), (x, codes) = rows(2000), rows(400)
+    codes = np.where(rng.random(400) < 0.3, rng.integers(0, 10, 400), codes)
+    features = FeatureMap.of(public)
+    ready = features(public)
+
+    def accuracy(n: int, penalty: float) -> float:
+        model = solve(features, collect(features, x[:n], codes[:n], 10), penalty)
+        return float((model.choose(ready) == classes).mean())
+
+    by_rows = [accuracy(n, 1.0) for n in (50, 100, 200, 400)]
+    assert by_rows == sorted(by_rows)
+    assert accuracy(200, 1 / 200) < accuracy(100, 1 / 200)  # what the scale of the features is there to avoid
