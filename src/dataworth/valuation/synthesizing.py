@@ -369,7 +369,7 @@ class _Request:
         """See to it that the request is charged exactly once and that the folder is its own; when it was charged."""
         marker = _read_marker(folder)
         if marker is None:
-            if any(path.name != _LOCK for path in folder.iterdir()):
+            if _held(folder):
                 raise InputError(f"the folder {str(folder)!r} holds other things; name a new or empty one")
             token = secrets.token_hex(16)
             key = self.key if self.key is not None else f"package {token}"
@@ -397,12 +397,18 @@ class _Request:
             if _token_of(stored.payload) != marker["token"]:
                 raise LedgerError(_lost(marker["key"], folder))
             return _made(stored.made)
-        if any(path.name not in (_LOCK, _REQUEST) for path in folder.iterdir()):
+        if _held(folder) - {_REQUEST}:
             raise LedgerError(
                 f"the folder {str(folder)!r} holds released results that this ledger never charged; open the ledger "
                 "they were charged to, or name a new folder"
             )
         return _made(self.commit(ledger, marker["key"], marker["token"]))
+
+
+def _held(folder: Path) -> set[str]:
+    """What is in a folder but its lock, and files that a killed run had not finished writing."""
+    names = {path.name for path in folder.iterdir()} - {_LOCK}
+    return {name for name in names if not (name.startswith(".") and name.endswith(".part"))}
 
 
 def _lost(key: str, folder: Path) -> str:
@@ -453,6 +459,7 @@ def _alone(folder: Path) -> Iterator[None]:
     lock = sqlite3.connect(folder / _LOCK, timeout=0, isolation_level=None)
     try:
         try:
+            lock.execute("PRAGMA journal_mode = MEMORY")  # no second file
             lock.execute("BEGIN EXCLUSIVE")
         except sqlite3.OperationalError:
             raise InputError(f"another run is at work in the folder {str(folder)!r}, or it cannot be written") from None
