@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
@@ -15,6 +16,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F  # noqa: N812 - as everybody calls it
 from numpy.typing import NDArray
+from scipy.special import ndtri
 
 from dataworth.errors import DataError, InputError, MissingExtra
 from dataworth.models.canvas import from_canvas, to_canvas
@@ -25,10 +27,15 @@ from dataworth.records.files import whole_file
 
 __all__ = ["FineTuning", "Part", "PrivateDiffusion", "pretrained", "read_state", "tuned_names"]
 
-Part: TypeAlias = Literal["conditions", "decoder", "all"]
+Part: TypeAlias = Literal["classes", "conditions", "decoder", "all"]
 
 _CONDITIONS = r"class_embedding|time_emb_proj|norm|\.bias$"
-_PARTS = {"conditions": _CONDITIONS, "decoder": rf"{_CONDITIONS}|^up_blocks|^conv_out", "all": ""}
+_PARTS = {
+    "classes": "^class_embedding",
+    "conditions": _CONDITIONS,
+    "decoder": rf"{_CONDITIONS}|^up_blocks|^conv_out",
+    "all": "",
+}
 _MICRO = 128  # noised images whose gradients are held at once
 _BELOW_ONE = 1 - 1e-5  # clipping aims below the bound by more than float32 can err in the norm of a gradient
 
@@ -83,7 +90,7 @@ class PrivateDiffusion:
         settings: Of the model.
         shape: Of an image, ``(height, width)`` or ``(height, width, 3)``.
         n_classes: Classes it draws.
-        seed: Of the draws that need no secrecy: batches of public images, times and noise of the diffusion.
+        seed: Of weights that public ones replace, and of the diffusion's noise on public images.
     """
 
     def __init__(self, settings: GuidedDiffusion, shape: tuple[int, ...], n_classes: int, *, seed: int) -> None:
@@ -156,6 +163,8 @@ class PrivateDiffusion:
         learning = [p for p in self.run.network.parameters() if p.requires_grad]
         optimiser = torch.optim.Adam(learning, how.learning_rate)
         done = self._resume(path, about, optimiser)
+        if path is not None and not path.exists():
+            self._keep(path, about, 0, optimiser)
         pixels, targets = torch.from_numpy(to_canvas(images)), torch.from_numpy(codes)
         for step in _bar(how.steps, done, "learning from private images under noise", progress):
             present = torch.from_numpy(np.flatnonzero(how.bits(len(images))))
@@ -178,7 +187,9 @@ class PrivateDiffusion:
         for pixels, targets in zip(x.split(at_once), y.split(at_once), strict=True):
             if not len(pixels):
                 break  # nobody was let in; the step is taken with noise alone
-            self._losses(wrapped, pixels, targets, how.repeats).sum().backward()
+            with warnings.catch_warnings():
+                warnings.filterwarnings("ignore", "Full backward hook")  # images and labels need no gradient
+                self._losses(wrapped, pixels, targets, how).sum().backward()
             flat = torch.cat([p.grad_sample.flatten(1) for p in learning], 1)
             for p in learning:
                 p.grad = p.grad_sample = None
@@ -188,15 +199,18 @@ class PrivateDiffusion:
             total += (factor @ mean.nan_to_num(0.0, 0.0, 0.0)).double()
         return total
 
-    def _losses(self, wrapped: Any, x: torch.Tensor, y: torch.Tensor, repeats: int) -> torch.Tensor:
-        """The error of the predicted velocity, each image with several noises, at times spread over the schedule."""
-        patches = F.pixel_unshuffle(_scaled(x), self.settings.patch).repeat_interleave(repeats, 0)
-        targets = y.repeat_interleave(repeats)
-        offset = torch.rand(len(x), 1, generator=self.draws)
-        times = (1000 * (offset + torch.arange(repeats)) / repeats).long().clamp_max(999).flatten()
-        noise = torch.randn(patches.shape, generator=self.draws)
+    def _losses(self, wrapped: Any, x: torch.Tensor, y: torch.Tensor, how: FineTuning) -> torch.Tensor:
+        """The error of the predicted velocity, each image with several noises, at times spread over the schedule.
+
+        Times and noises are secret and fresh for every image: drawn in public order, one image more would change
+        those of all that come after it, and with them more of the sum than clipping allows.
+        """
+        patches = F.pixel_unshuffle(_scaled(x), self.settings.patch).repeat_interleave(how.repeats, 0)
+        spread = (how.uniforms(len(x))[:, None] + np.arange(how.repeats)) / how.repeats
+        times = torch.from_numpy((1000 * spread).astype(np.int64).ravel())
+        noise = torch.from_numpy(ndtri(how.uniforms(patches.numel())).astype(np.float32)).view_as(patches)
         noisy = self.run.schedule.add_noise(patches, noise, times)
-        found = wrapped(noisy, times, class_labels=targets).sample
+        found = wrapped(noisy, times, class_labels=y.repeat_interleave(how.repeats)).sample
         return (found - self.run.schedule.get_velocity(patches, noise, times)).square().mean((1, 2, 3))
 
     def sample(self, codes: NDArray[np.int64], seed: int) -> NDArray[np.uint8]:
@@ -209,14 +223,13 @@ class PrivateDiffusion:
         state = read_state(path, about)
         for part, name in ((self.run.network, "network"), (self.run.average, "average"), (optimiser, "optimiser")):
             part.load_state_dict(state[name])
-        self.draws.set_state(state["draws"])
         return int(state["step"])
 
     def _keep(self, path: Path, about: str, step: int, optimiser: Any) -> None:
         parts = {"network": self.run.network, "average": self.run.average, "optimiser": optimiser}
         state = {name: part.state_dict() for name, part in parts.items()}
         with whole_file(path) as temporary:
-            torch.save({**state, "draws": self.draws.get_state(), "step": step, "about": about}, temporary)
+            torch.save({**state, "step": step, "about": about}, temporary)
 
 
 @dataclass(frozen=True)
@@ -224,8 +237,8 @@ class FineTuning:
     """How private images move a model.
 
     Args:
-        part: Which parameters they move: ``"conditions"`` (what class and time say to each layer, norms and biases),
-            ``"decoder"`` (those and the upward half), or ``"all"``.
+        part: Which parameters they move: ``"classes"`` (one vector a class), ``"conditions"`` (what class and time say
+            to each layer, norms and biases), ``"decoder"`` (those and the upward half), or ``"all"``.
         steps: Updates.
         clip: The most that one image adds to a sum of gradients, in L2.
         sigma: Scale of the noise on the sum, as a multiple of ``clip``.
@@ -234,6 +247,7 @@ class FineTuning:
         expected_batch: What the noisy sum is divided by; public.
         keep_every: Steps between two states that are kept.
         bits: Whom a step lets in: as many independent bits as there are images.
+        uniforms: Independent uniform numbers above 0 and below 1, float64, as many as asked for; as secret as noise.
         noise: Independent standard normal numbers, float64, as many as asked for.
     """
 
@@ -246,6 +260,7 @@ class FineTuning:
     expected_batch: float
     keep_every: int
     bits: Callable[[int], NDArray[np.bool_]]
+    uniforms: Callable[[int], NDArray[np.float64]]
     noise: Callable[[int], NDArray[np.float64]]
 
 
@@ -259,7 +274,7 @@ def read_state(path: Path, about: str) -> dict[str, Any]:
 
     try:
         state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
-        if set(state) != {"network", "average", "optimiser", "draws", "step", "about"}:
+        if set(state) != {"network", "average", "optimiser", "step", "about"}:
             raise ValueError("other parts")
     except (OSError, EOFError, RuntimeError, ValueError, KeyError, TypeError, pickle.UnpicklingError) as trouble:
         raise DataError(

@@ -37,11 +37,11 @@ from dataworth.synthesis.protocol import Synthetic
 if TYPE_CHECKING:
     from dataworth.models.private_diffusion import PrivateDiffusion
 
-__all__ = ["NoisySteps", "PrivImage", "standard_normals"]
+__all__ = ["NoisySteps", "PrivImage", "secret_normals", "secret_uniforms"]
 
 Classifier = Callable[[NDArray[np.float32]], ArrayLike]
 Select = Literal["weighted", "top"]
-Part = Literal["conditions", "decoder", "all"]
+Part = Literal["classes", "conditions", "decoder", "all"]
 
 _RELATION: Relation = "add_or_remove"
 _KEPT = "dataworth-privimage-query-1"
@@ -63,8 +63,8 @@ class NoisySteps:
         learning_rate: Of Adam.
         repeats: Noises of the diffusion, each at its own time, whose gradients are averaged within an image before
             they are clipped; this costs time and no privacy.
-        part: Which parameters learn: ``"conditions"`` (what class and time say to each layer, norms and biases),
-            ``"decoder"`` (those and the upward half), or ``"all"``.
+        part: Which parameters learn: ``"classes"`` (one vector a class), ``"conditions"`` (what class and time say
+            to each layer, norms and biases), ``"decoder"`` (those and the upward half), or ``"all"``.
         keep_every: Steps between two states that are kept in the folder of a release.
 
     Raises:
@@ -134,7 +134,7 @@ class PrivImage:
         >>> from dataworth.records import Budget, Row
         >>> public = np.random.default_rng(0).integers(0, 256, (200, 64))
         >>> small = PrivImage.small(public, (8, 8))
-        >>> votes, steps = small.events(Budget(4, 1e-5), unit=Row(), relation="add_or_remove")[1:]
+        >>> votes, steps = small.events(Budget(1, 1e-5), unit=Row(), relation="add_or_remove")[1:]
         >>> votes.votes, steps.steps == small.tuning.steps
         (1, True)
     """
@@ -280,7 +280,7 @@ class PrivImage:
             n_classes: Length of that list.
             events: What :meth:`events` returned.
             source: Of noise and inclusion bits.
-            seed: Of the choice of public images, of the diffusion's noise and of samples; public.
+            seed: Of the choice of public images and of samples; public.
             folder: Where the noisy counts and the state of the model are kept: one folder for one release of one data
                 set. A stopped run goes on with what it finds there and releases only what is missing.
             progress: Show progress bars; None shows them on a terminal only.
@@ -323,11 +323,26 @@ class PrivImage:
         return f"PrivImage ({'; '.join(parts)})"
 
 
-def standard_normals(source: Source, number: int) -> NDArray[np.float64]:
+def secret_uniforms(source: Source, number: int) -> NDArray[np.float64]:
+    """Uniform numbers above 0 and below 1, from fresh secret bits of a source, stretched by SHAKE-256.
+
+    Args:
+        source: Of 256 bits.
+        number: How many.
+
+    Returns:
+        Odd multiples of 2**-53, float64, ``(number,)``.
+    """
+    key = np.packbits(source.draw_bits(256, Fraction(1, 2))).tobytes()
+    words = np.frombuffer(hashlib.shake_256(key).digest(8 * number), dtype="<u8") >> np.uint64(12)
+    return np.asarray((words.astype(np.float64) + 0.5) / 2**52, dtype=np.float64)
+
+
+def secret_normals(source: Source, number: int) -> NDArray[np.float64]:
     """Standard normal numbers in floating point, from fresh secret bits of a source.
 
-    256 bits of the source are stretched by SHAKE-256. Each number is the sum of four, halved, so that the last digits
-    of one do not give it away; this makes attacks on them harder, and does not rule them out.
+    Each is the sum of four, halved, so that the last digits of one do not give it away; this makes attacks on them
+    harder, and does not rule them out.
 
     Args:
         source: Of the bits.
@@ -335,13 +350,11 @@ def standard_normals(source: Source, number: int) -> NDArray[np.float64]:
 
     Example:
         >>> from dataworth.privacy.mechanisms import InsecureSource
-        >>> numbers = standard_normals(InsecureSource(0), 10_000)
+        >>> numbers = secret_normals(InsecureSource(0), 10_000)
         >>> bool(abs(numbers.mean()) < 0.05), bool(abs(numbers.std() - 1) < 0.05)
         (True, True)
     """
-    key = np.packbits(source.draw_bits(256, Fraction(1, 2))).tobytes()
-    words = np.frombuffer(hashlib.shake_256(key).digest(32 * number), dtype="<u8") >> np.uint64(12)
-    quarters = ndtri((words.astype(np.float64) + 0.5) / 2**52)  # 52 bits and a half: never 0, never 1
+    quarters = ndtri(secret_uniforms(source, 4 * number))
     return np.asarray(quarters.reshape(4, number).sum(axis=0) / 2, dtype=np.float64)
 
 
@@ -498,7 +511,8 @@ class _Release:
             tuning.part, tuning.steps, tuning.clip, float(self.learning.sigma), tuning.learning_rate, tuning.repeats,
             expected, tuning.keep_every,
             bits=lambda n: self.source.draw_bits(n, self.learning.probability),
-            noise=lambda number: standard_normals(self.source, number),
+            uniforms=lambda number: secret_uniforms(self.source, number),
+            noise=lambda number: secret_normals(self.source, number),
         )  # fmt: skip
         images = held.images.reshape(-1, *made_by.image_shape)
         diffusion.fine_tune(images, held.codes, how, path=path, about=self.about, progress=progress)
