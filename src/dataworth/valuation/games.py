@@ -142,7 +142,8 @@ class RidgeAccuracy:
         for kind, points, codes in zip(seats.alike, seats.points, seats.codes, strict=True):
             if points is not None and kind not in known:  # players with the same rows share one set of sums
                 known[kind] = ridge.collect(features, points.x, codes, seats.n_classes)
-        return _RidgeGame(self, seats, features, [known.get(kind) for kind in seats.alike], features(validation.x))
+        sums = {player: known[kind] for player, kind in enumerate(seats.alike) if kind in known}
+        return _RidgeGame(self, seats, features, sums, features(validation.x))
 
     def fit(
         self, x: NDArray[Any], codes: NDArray[np.int64], n_classes: int, *, public: NDArray[Any] | None = None
@@ -464,7 +465,7 @@ class _RidgeGame(_Seated):
         utility: RidgeAccuracy,
         seats: _Seats,
         features: ridge.FeatureMap,
-        sums: list[ridge.Statistics | None],
+        sums: dict[int, ridge.Statistics],
         judges: NDArray[np.float64],
     ) -> None:
         super().__init__(utility, seats)
@@ -485,16 +486,14 @@ class _RidgeGame(_Seated):
 
         Coalitions that follow each other as binary numbers share their last members, whose sum is kept.
         """
-        seated = [member for member in np.flatnonzero(members)[::-1].tolist() if self._sums[member] is not None]
+        seated = [member for member in np.flatnonzero(members)[::-1].tolist() if member in self._sums]
         shared = 0
         while shared < min(len(seated), len(self._begun)) and self._begun[shared][0] == seated[shared]:
             shared += 1
         del self._begun[shared:]
         for member in seated[shared:]:
             own = self._sums[member]
-            if own is not None:
-                whole = ridge.add_up([self._begun[-1][1], own]) if self._begun else own
-                self._begun.append((member, whole))
+            self._begun.append((member, ridge.add_up([self._begun[-1][1], own]) if self._begun else own))
         return self._begun[-1][1] if self._begun else None
 
 
