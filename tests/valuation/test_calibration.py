@@ -61,6 +61,7 @@ def test_values_divide_the_total_and_the_empty_get_nothing(
     assert (shares.values[~shares.present] == 0).all()
     assert (shares.shares[~shares.present] == 0).all()
     assert shares.empty == empty
+    assert np.isnan(shares.fidelity[~shares.present]).all()  # who has no rows has nothing to agree with
 
 
 @given(games())
@@ -248,6 +249,7 @@ class Copy:
         folder: Path | None = None,
         progress: bool | None = None,
     ) -> Synthetic:
+        assert 0 <= seed <= 10**6  # what other synthesizers take
         flipped = np.random.default_rng(seed).random(len(codes)) < self.wrong
         return Synthetic(x.astype(np.float32), np.where(flipped, (codes + 1) % n_classes, codes))
 

@@ -64,4 +64,5 @@ def payout(
     if as_json:
         show_json(divided.to_json())
     else:
-        show([table, *([] if out is None else [f"amounts written to {out}"])])
+        written = [] if out is None else [f"amounts written to {out}"]
+        show([*(f"- {flag}" for flag in divided.flags), table, *written])

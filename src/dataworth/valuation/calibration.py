@@ -36,6 +36,7 @@ TERMS = "calibration-terms"
 """The name of the table of ``s``, ``f``, ``u`` and ``w`` in the evidence of shares."""
 
 _SUM = 1e-9
+_SEEDS = 10**6  # any synthesizer takes seeds below it
 _ALIKE = 1.25  # largest over smallest value: below it nobody can be told apart in the settings that were measured
 
 NEVER_EXACT = (
@@ -418,8 +419,8 @@ def learn_calibration(
                         labels,
                         len(classes),
                         events=events,
-                        source=InsecureSource(int(rng.integers(2**31))),
-                        seed=int(rng.integers(2**31)),
+                        source=InsecureSource(int(rng.integers(_SEEDS))),
+                        seed=int(rng.integers(_SEEDS)),
                         folder=_made(here, f"provider-{i + 1}"),
                         progress=False,
                     )
@@ -441,7 +442,7 @@ def learn_calibration(
                 for name, sets in games.items()
             }
             union = (np.concatenate([copy.x for copy in copies]), np.concatenate([copy.codes for copy in copies]))
-            trained, source = judge.fit(*union, len(classes)), InsecureSource(int(rng.integers(2**31)))
+            trained, source = judge.fit(*union, len(classes)), InsecureSource(int(rng.integers(_SEEDS)))
             fidelity = np.array([_agreement(trained, public.x[rows], labels, scale, source) for rows, labels in real])
             found.append(_lesson(solved["real"], solved["synthetic"], fidelity - 1 / len(classes), mock))
     ratios, terms, truth = zip(*found, strict=True)

@@ -49,7 +49,7 @@ class Payout:
     flags: tuple[str, ...] = ()
 
     def to_table(self) -> Table:
-        """One row a provider; amounts as text, so that no cent is lost."""
+        """One row a provider; amounts as text, so that no cent is lost. The flags are not in it."""
         return Table(
             "payout",
             f"{self.total:f} divided among {len(self.providers)} providers",
@@ -58,7 +58,7 @@ class Payout:
                 "share": self.shares,
                 "amount": [f"{amount:f}" for amount in self.amounts],
             },
-            note=" ".join([self.rule, *self.flags]),
+            note=self.rule,
         )
 
     def to_json(self) -> dict[str, Any]:
