@@ -78,7 +78,7 @@ def train_generator(
     ],
     as_json: Annotated[bool, _output("--json", help="Print one JSON object instead of text.")] = False,
 ) -> None:
-    """Train a small generator of images on PUBLIC images. Nothing in its file is private.
+    """Train a small generator of images. Its file shows what it learned from, so give it PUBLIC images only.
 
     Stopped, it goes on where it was when the same command is given again.
     """

@@ -48,7 +48,7 @@ class ImageCandidates:
 
     coder: ImageCoder
     first: float = 0.7
-    last: float = 0.2
+    last: float = 0.4
     fresh: float = 0.0
     directions: int = 32
     embed_with: Callable[[NDArray[np.uint8]], NDArray[Any]] | None = None
