@@ -193,7 +193,9 @@ def test_variations_keep_to_where_public_vectors_lie() -> None:
 
 
 def test_without_noise_vectors_move_straight_to_a_neighbour() -> None:
-    candidates = EmbeddingCandidates(np.array([[0.0, 0.0], [1.0, 0.0], [50.0, 50.0]]), neighbours=1, noise=0.0)
+    candidates = EmbeddingCandidates(
+        np.array([[0.0, 0.0], [1.0, 0.0], [50.0, 50.0]]), first=1.0, neighbours=1, noise=0.0
+    )
     varied = candidates.variation(np.full((200, 2), [0.6, 0.0], dtype=np.float32), 0, 0.0, rng())
     assert (varied[:, 1] == 0).all()
     assert varied[:, 0].min() >= 0.6 - 1e-6

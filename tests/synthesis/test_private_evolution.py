@@ -87,7 +87,7 @@ def events_of(evolution: PrivateEvolution, sigma: int = 2) -> tuple[Event, ...]:
 
 
 def evolution(**given: Any) -> PrivateEvolution:
-    return replace(PrivateEvolution(grid(), rounds=3, population=12, size=60, fractions="uniform"), **given)
+    return replace(PrivateEvolution(grid(), rounds=3, population=12, votes=1, size=60, fractions="uniform"), **given)
 
 
 def private(seed: int = 0, n: int = 40, n_classes: int = 3) -> tuple[NDArray[Any], NDArray[np.int64]]:

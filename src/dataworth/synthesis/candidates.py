@@ -320,9 +320,10 @@ class TableCandidates:
 class EmbeddingCandidates:
     """Vectors, such as embeddings of images or texts: public ones to begin with, moved among public ones.
 
-    A variation goes a random part of the way, at most ``first`` at progress 0 and ``last`` at 1 (geometrically in
-    between), to one of the ``neighbours`` nearest public vectors, and takes a step of noise with the covariance of the
-    differences to them. So candidates stay where vectors of this kind lie.
+    A variation has a size, ``first`` at progress 0, ``last`` at 1 and geometrically in between. It goes a random part
+    of the way, at most ``size * (1 - noise)``, to one of the ``neighbours`` nearest public vectors, and takes a step of
+    ``size * noise`` times normal noise that spreads as public vectors do around their neighbours. So candidates stay
+    near where vectors of this kind lie; with more noise they go farther from the public ones.
 
     Args:
         public: Public vectors, unlabelled, ``(m, d)``; two at least.
@@ -345,8 +346,8 @@ class EmbeddingCandidates:
     """
 
     public: NDArray[Any]
-    first: float = 1.0
-    last: float = 0.2
+    first: float = 1.5
+    last: float = 1.0
     neighbours: int = 10
     noise: float = 0.5
     scale: str = "none"

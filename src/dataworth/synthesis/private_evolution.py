@@ -75,7 +75,7 @@ class PrivateEvolution:
             class.
         threshold: Taken off every noisy count, in units of the noise scale, rounded up to whole votes.
         select: ``"sample"`` draws the chosen in proportion to their votes; ``"rank"`` takes those with most votes.
-        votes: Candidates that each private row votes for; noise grows with the square root.
+        votes: Candidates that each private row votes for; votes grow with it, their noise with its square root.
         lookahead: A candidate's place is the mean of this many of its variations; 0 takes the place of itself.
         keep_selected: The chosen stay among the candidates, beside their variations.
         fold: Variations of each that is chosen.
@@ -104,13 +104,13 @@ class PrivateEvolution:
     """
 
     candidates: Candidates
-    rounds: int = 6
-    population: int = 100
+    rounds: int = 3
+    population: int = 1000
     size: int | Literal["noised"] = "noised"
     fractions: Literal["noised", "uniform"] | tuple[float, ...] = "noised"
-    threshold: float = 1.0
+    threshold: float = 1.5
     select: Select = "sample"
-    votes: int = 1
+    votes: int = 40
     lookahead: int = 0
     keep_selected: bool = False
     fold: int = 1
@@ -163,7 +163,7 @@ class PrivateEvolution:
         """
         return cls(
             TableCandidates(domain), rounds=rounds, population=population, threshold=0.0, select="rank",
-            keep_selected=True, fold=3, opening=5, final="selected",
+            votes=1, keep_selected=True, fold=3, opening=5, final="selected",
         )  # fmt: skip
 
     def bins(self, round_: int) -> int:
