@@ -85,7 +85,7 @@ def test_every_word_of_what_is_promised(tmp_path: Path) -> None:
     assert "clinic 1: Differential privacy, one owner of at most 5 rows added or removed: epsilon = 0.5" in text
     assert "clinic 2: Declared empty" in text
     assert "epsilon spent by each provider, as declared0.5 to 4" in text
-    assert "Taken as public: the validation points" in text
+    assert text.index("Taken as public: the validation points") < text.index("Values and shares")
     assert "whoever may see those may see this page" in text
     assert "One declares itself empty and gets nothing." in text
 
@@ -96,6 +96,8 @@ def test_a_page_of_what_nothing_protects_is_stamped(tmp_path: Path) -> None:
         (stamp,) = (one for one in tree.iter("div") if one.attrib.get("class") == "stamp")
         assert words(stamp).startswith("NOT PRIVATENothing is known to protect")
         assert "epsilon spent by each provider" not in words(tree)
+        assert "show this page to those alone who may see all of the data" in words(tree)
+        assert "whoever may see those may see this page" not in words(tree)
 
 
 def test_pictures_have_words_and_error_lines(tmp_path: Path) -> None:
@@ -155,6 +157,21 @@ def test_beside_other_results(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="a private release and shares that are not private do not go on one page"):
         page([released(), made(spent=None)], tmp_path)
     assert "exact figures beside a release" in words(page([released(), made(spent=None)], tmp_path, bench=True))
+
+
+def test_how_copies_were_made_is_told_in_full_and_digests_in_short(tmp_path: Path) -> None:
+    columns: dict[str, list[Any]] = {
+        "provider": ["clinic 0", "clinic 1", "clinic 2"], "synthetic rows": [10, 20, 30],
+        "made by": ["Evolution(rounds=4)", "Evolution(rounds=4)", "Marginals"], "digest": [f"{i}" * 64 for i in "abc"],
+    }  # fmt: skip
+    tree = page(made(evidence=[dw.Table("provider-packages", "Handed over", columns)]), tmp_path)
+    assert grid(tree, "Handed over") == [
+        ["provider", "synthetic rows", "digest"],
+        *([f"clinic {i}", f"{10 * (i + 1)}", letter * 12] for i, letter in enumerate("abc")),
+    ]
+    text = words(tree)
+    assert "Synthetic rows of clinic 0, clinic 1 were made by Evolution(rounds=4)." in text
+    assert "Synthetic rows of clinic 2 were made by Marginals." in text
 
 
 @pytest.mark.chromium

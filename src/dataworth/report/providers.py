@@ -16,7 +16,11 @@ from dataworth.report.text import figure, share
 
 __all__ = ["shares_section"]
 
+# Evidence with a place of its own on the page.
 _TERMS = "calibration-terms"
+_PACKAGES = "provider-packages"
+_MADE_BY, _DIGEST = "made by", "digest"
+_DIGEST_SHOWN = 12  # characters of a digest; all of it is in the saved shares
 
 _HOW = (
     "Each provider made a synthetic copy of its data. A model was trained on the copies of every coalition that was "
@@ -25,13 +29,18 @@ _HOW = (
     "how often a model of synthetic rows agrees with the provider's own labels, and of what its copy is worth alone."
 )
 
-PUBLIC = (
+_PUBLIC = (
     "Taken as public: the validation points, the list of classes, how coalitions are judged, the settings of the "
-    "synthesizers, and everything in the packages. Not public: the providers' rows, and how many they are.",
+    "synthesizers, and everything in the packages. Not public: the providers' rows, and how many they are."
+)
+_WHO = (
     "Everything on this page is made of packages and answers alone, so whoever may see those may see this page; it "
     "reveals no more of anyone's rows than they do.",
     "Epsilon and delta are what each provider declares to have spent in all. Where one person's data are at several "
     "providers, what these spent adds up.",
+)
+_WHO_UNCOVERED = (
+    "Nothing here is promised of all providers: show this page to those alone who may see all of the data.",
 )
 
 
@@ -42,7 +51,7 @@ def shares_section(shares: Shares) -> Section:
         shares: The shares; providers are shown in falling order of value.
     """
     order = np.argsort(-shares.values, kind="stable").tolist()
-    rest = [piece for piece in shares.evidence if piece.name != _TERMS]
+    rest = [_shortened(piece) for piece in shares.evidence if piece.name != _TERMS]
     pictures, extras = shown_evidence(rest)
     tried = shares.coalitions
     exact = "all" if tried.exact else "sampled"
@@ -62,7 +71,7 @@ def shares_section(shares: Shares) -> Section:
         stamp=shares.stamp,
         flags=shares.flags,
         promises=_promises(shares),
-        not_covered=PUBLIC,
+        not_covered=[*_makers(shares.evidence), _PUBLIC, *(_WHO_UNCOVERED if shares.stamp else _WHO)],
         how=_HOW,
         short=_in_short(shares),
         facts=facts,
@@ -116,6 +125,26 @@ def _promises(shares: Shares) -> list[str]:
         else:
             whose.setdefault("Declared empty: there is nothing to protect, and nothing was spent.", []).append(name)
     return [f"{', '.join(names)}: {words}" for words, names in whose.items()]
+
+
+def _makers(evidence: Sequence[Evidence]) -> list[str]:
+    """By what the copies were made, with all settings, and whose."""
+    whose: dict[str, list[str]] = {}
+    for piece in evidence:
+        if isinstance(piece, Table) and piece.name == _PACKAGES and {"provider", _MADE_BY} <= set(piece.columns):
+            for name, maker in zip(piece.columns["provider"], piece.columns[_MADE_BY], strict=True):
+                whose.setdefault(str(maker), []).append(str(name))
+    return [f"Synthetic rows of {', '.join(names)} were made by {maker}." for maker, names in whose.items()]
+
+
+def _shortened(piece: Evidence) -> Evidence:
+    """The table of packages without what is told elsewhere, and with short digests."""
+    if not isinstance(piece, Table) or piece.name != _PACKAGES:
+        return piece
+    columns = {key: cells for key, cells in piece.columns.items() if key != _MADE_BY}
+    if _DIGEST in columns:
+        columns[_DIGEST] = [str(cell)[:_DIGEST_SHOWN] for cell in columns[_DIGEST]]
+    return replace(piece, columns=columns)
 
 
 def _splits(shares: Shares, order: Sequence[int]) -> Picture:
