@@ -83,7 +83,7 @@ def grid(still: bool = True) -> CandidateFunctions:
 
 def events_of(evolution: PrivateEvolution, sigma: int = 2) -> tuple[Event, ...]:
     counts = (DisjointCounts(Fraction(3)),) if evolution.counted else ()
-    return (*counts, Histograms(Fraction(sigma), evolution.votes, evolution.rounds))
+    return (*counts, Histograms(Fraction(sigma), evolution.votes_a_row, evolution.rounds))
 
 
 def evolution(**given: Any) -> PrivateEvolution:
@@ -204,6 +204,13 @@ def test_without_noisy_counts_all_goes_to_the_votes() -> None:
     assert isinstance(votes, Histograms)
     assert abs(float(votes.sigma) / (1.0814 * 20**0.5) - 1) < 0.01
     assert isinstance(made_by, Synthesizer)
+
+
+@pytest.mark.parametrize(("population", "votes"), [(1000, 40), (60, 2), (25, 1), (3, 1)])
+def test_unless_said_otherwise_a_row_votes_for_a_25th(population: int, votes: int) -> None:
+    made_by = PrivateEvolution(grid(), population=population)
+    assert made_by.votes_a_row == votes
+    assert f"{votes} vote" in made_by.describe()
 
 
 @pytest.mark.parametrize(("rounds", "epsilon"), [(1, 0.497), (2, 0.726), (5, 1.199), (10, 1.760), (20, 2.594)])

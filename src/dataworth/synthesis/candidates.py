@@ -349,7 +349,7 @@ class EmbeddingCandidates:
     first: float = 1.5
     last: float = 1.0
     neighbours: int = 10
-    noise: float = 0.5
+    noise: float = 0.7
     scale: str = "none"
     _ready: Rows = field(init=False, repr=False)
     _spread: NDArray[np.float64] = field(init=False, repr=False)

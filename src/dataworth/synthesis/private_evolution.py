@@ -36,6 +36,7 @@ Final = Literal["variations", "selected"]
 
 _KEPT = "dataworth-private-evolution-1"
 _MOST = 10**6
+_BINS_A_VOTE = 25  # see the page on theory: what served best on vectors and tables
 # What a stream of public randomness is for; with the seed, the round and the class it names the stream.
 _RANDOM, _LOOK, _CHOOSE, _VARY, _FINISH = range(5)
 
@@ -75,7 +76,8 @@ class PrivateEvolution:
             class.
         threshold: Taken off every noisy count, in units of the noise scale, rounded up to whole votes.
         select: ``"sample"`` draws the chosen in proportion to their votes; ``"rank"`` takes those with most votes.
-        votes: Candidates that each private row votes for; votes grow with it, their noise with its square root.
+        votes: Candidates that each private row votes for: votes grow with it, their noise with its square root. None is
+            a 25th of the population, at least one.
         lookahead: A candidate's place is the mean of this many of its variations; 0 takes the place of itself.
         keep_selected: The chosen stay among the candidates, beside their variations.
         fold: Variations of each that is chosen.
@@ -110,7 +112,7 @@ class PrivateEvolution:
     fractions: Literal["noised", "uniform"] | tuple[float, ...] = "noised"
     threshold: float = 1.5
     select: Select = "sample"
-    votes: int = 40
+    votes: int | None = None
     lookahead: int = 0
     keep_selected: bool = False
     fold: int = 1
@@ -123,17 +125,11 @@ class PrivateEvolution:
             raise MethodError(
                 f"candidates have random, variation, embed and describe; {type(self.candidates).__name__} has not"
             )
-        for name, least in (
-            ("rounds", 1),
-            ("population", 1),
-            ("votes", 1),
-            ("lookahead", 0),
-            ("fold", 0),
-            ("opening", 0),
-        ):
+        for name, least in (("rounds", 1), ("population", 1), ("lookahead", 0), ("fold", 0), ("opening", 0)):
             _check_whole(name, getattr(self, name), least)
-        if self.size != "noised":
-            _check_whole("size", self.size, 1)
+        for name, said in (("votes", None), ("size", "noised")):
+            if getattr(self, name) != said:
+                _check_whole(name, getattr(self, name), 1)
         if not isinstance(self.fractions, str):
             object.__setattr__(self, "fractions", tuple(float(share) for share in self.fractions))
             if not (all(0 <= share < math.inf for share in self.fractions) and sum(self.fractions) > 0):
@@ -149,8 +145,9 @@ class PrivateEvolution:
             raise MethodError(f"counting is a share of epsilon from 0.001 to 0.9, not {self.counting!r}")
         if not self.fold + self.keep_selected:
             raise MethodError("with fold=0 and nothing kept no candidate would be left")
-        if self.votes > min(self.bins(round_) for round_ in range(self.rounds)):
-            raise MethodError(f"a row cannot vote for {self.votes} of {self.population} candidates")
+        least = min(self.bins(0), self.bins(self.rounds - 1))
+        if self.votes_a_row > least:
+            raise MethodError(f"a row cannot vote for {self.votes_a_row} of {least} candidates")
 
     @classmethod
     def tabular(cls, domain: TableDomain, *, rounds: int = 29, population: int = 1000) -> PrivateEvolution:
@@ -165,6 +162,11 @@ class PrivateEvolution:
             TableCandidates(domain), rounds=rounds, population=population, threshold=0.0, select="rank",
             votes=1, keep_selected=True, fold=3, opening=5, final="selected",
         )  # fmt: skip
+
+    @property
+    def votes_a_row(self) -> int:
+        """For how many candidates each private row votes."""
+        return max(self.population // _BINS_A_VOTE, 1) if self.votes is None else self.votes
 
     def bins(self, round_: int) -> int:
         """Candidates of each class in a round, counted from 0."""
@@ -191,9 +193,12 @@ class PrivateEvolution:
             share = spend.epsilon * Decimal(repr(self.counting))
             counts = (DisjointCounts(calibrate_laplace(share, unit=unit, relation=relation)),)
         sigma = calibrate(
-            lambda sigma: (*counts, Histograms(sigma, self.votes, self.rounds)), spend, unit=unit, relation=relation
+            lambda sigma: (*counts, Histograms(sigma, self.votes_a_row, self.rounds)),
+            spend,
+            unit=unit,
+            relation=relation,
         )
-        return (*counts, Histograms(sigma, self.votes, self.rounds))
+        return (*counts, Histograms(sigma, self.votes_a_row, self.rounds))
 
     def synthesize(
         self,
@@ -286,7 +291,7 @@ class PrivateEvolution:
         size = "noisy number" if self.size == "noised" else f"{self.size:,}"
         parts = [
             f"{self.rounds} rounds of {self.population:,} candidates a class",
-            f"{self.votes} vote{'' if self.votes == 1 else 's'} a row",
+            f"{self.votes_a_row} vote{'' if self.votes_a_row == 1 else 's'} a row",
             f"threshold {self.threshold:g}, {self.select}, fold {self.fold}{', kept' if self.keep_selected else ''}",
             f"opening {self.opening}, lookahead {self.lookahead}, final {self.final}",
             f"{size} of rows, fractions {self.fractions}"
@@ -364,7 +369,7 @@ class _Run:
                     raise DataError(
                         f"private rows lie in {held.places[code].shape[1]} dimensions, candidates in {places.shape[1]}"
                     )
-                exact[code] = count_votes(places, held.places[code], evolution.votes)
+                exact[code] = count_votes(places, held.places[code], evolution.votes_a_row)
         return self.source.add_noise(exact, self.sigma).counts
 
     # -- from here on nothing private ------------------------------------------------------------------------------
@@ -541,9 +546,9 @@ def _histograms(evolution: PrivateEvolution, events: Sequence[Event]) -> Fractio
     if [type(event) for event in events] != kinds:
         raise MethodError(f"these are not the events of this synthesizer: {', '.join(k.__name__ for k in kinds)}")
     last = events[-1]
-    if not isinstance(last, Histograms) or (last.votes, last.rounds) != (evolution.votes, evolution.rounds):
+    if not isinstance(last, Histograms) or (last.votes, last.rounds) != (evolution.votes_a_row, evolution.rounds):
         raise MethodError(
-            f"the events are of other numbers of votes or rounds than {evolution.votes} and {evolution.rounds}"
+            f"the events are of other numbers of votes or rounds than {evolution.votes_a_row} and {evolution.rounds}"
         )
     return last.sigma
 
