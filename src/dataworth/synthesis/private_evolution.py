@@ -130,12 +130,7 @@ class PrivateEvolution:
         for name, said in (("votes", None), ("size", "noised")):
             if getattr(self, name) != said:
                 _check_whole(name, getattr(self, name), 1)
-        if not isinstance(self.fractions, str):
-            object.__setattr__(self, "fractions", tuple(float(share) for share in self.fractions))
-            if not (all(0 <= share < math.inf for share in self.fractions) and sum(self.fractions) > 0):
-                raise MethodError("fractions are 0 or more for every class, and not all 0")
-        elif self.fractions not in ("noised", "uniform"):
-            raise MethodError(f"fractions must be 'noised', 'uniform' or numbers, not {self.fractions!r}")
+        object.__setattr__(self, "fractions", _checked_fractions(self.fractions))
         for name, known in (("select", get_args(Select)), ("final", get_args(Final))):
             if getattr(self, name) not in known:
                 raise MethodError(f"{name} must be one of {', '.join(known)}, not {getattr(self, name)!r}")
@@ -555,6 +550,17 @@ def _histograms(evolution: PrivateEvolution, events: Sequence[Event]) -> Fractio
 
 def _laplace_scale(evolution: PrivateEvolution, events: Sequence[Event]) -> Fraction | None:
     return next((event.scale for event in events if isinstance(event, DisjointCounts)), None)
+
+
+def _checked_fractions(given: Any) -> str | tuple[float, ...]:
+    if isinstance(given, str):
+        if given not in ("noised", "uniform"):
+            raise MethodError(f"fractions must be 'noised', 'uniform' or numbers, not {given!r}")
+        return given
+    fractions = tuple(float(share) for share in given)
+    if not (all(0 <= share < math.inf for share in fractions) and sum(fractions) > 0):
+        raise MethodError("fractions are 0 or more for every class, and not all 0")
+    return fractions
 
 
 def _check_whole(name: str, number: object, least: int) -> None:
