@@ -85,7 +85,7 @@ def partition_source(
         >>> import pathlib, tempfile
         >>> with tempfile.TemporaryDirectory() as name:
         ...     table = pathlib.Path(name) / "table.csv"
-        ...     _ = table.write_text("a,y\\n1,cat\\n2,dog\\n3,cat\\n4,dog\\n")
+        ...     _ = table.write_text("a,y\n1,cat\n2,dog\n3,cat\n4,dog\n")
         ...     split = partition_source(table, pathlib.Path(name) / "providers", providers=2)
         ...     sorted(path.name for path in (pathlib.Path(name) / "providers").iterdir())
         ['manifest.json', 'usr0.parquet', 'usr1.parquet']
