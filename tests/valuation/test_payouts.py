@@ -157,6 +157,14 @@ def test_shares_that_nothing_protects_say_so() -> None:
         assert sum("NOT PRIVATE" in flag for flag in flags) == 1
 
 
+def test_a_name_is_no_formula_in_a_spreadsheet() -> None:
+    names = ["=1+1", "@x", "plain"]
+    paid = payout(made(names=names), 10)
+    rows = paid.to_csv().splitlines()
+    assert [row.split(",")[0] for row in rows] == ["provider", "'=1+1", "'@x", "plain"]
+    assert paid.to_json()["payouts"][0]["provider"] == "=1+1"
+
+
 def test_as_a_table_and_as_json() -> None:
     paid = payout(shares_of([0.5, 0.25]), "100.00")
     assert isinstance(paid, Payout)

@@ -60,7 +60,7 @@ def payout(
     divided = divide(dw.Shares.load(shares), total, currency_digits=digits, negative=negative.value, noisy=noisy.value)
     table = divided.to_table()
     if out is not None:
-        write_text(out, table.to_csv())
+        write_text(out, divided.to_csv())
     if as_json:
         show_json(divided.to_json())
     else:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal, InvalidOperation
 from fractions import Fraction
 from typing import Any, Literal, TypeAlias, get_args
@@ -20,6 +20,7 @@ Negative: TypeAlias = Literal["zero", "refuse"]
 Noisy: TypeAlias = Literal["keep", "shrink"]
 
 _MOST_DIGITS = 12
+_FORMULA = "=+-@\t\r"  # what a spreadsheet takes for the beginning of a formula
 _MOST_TOTAL = Decimal(10) ** 18
 
 
@@ -60,6 +61,12 @@ class Payout:
             },
             note=self.rule,
         )
+
+    def to_csv(self) -> str:
+        """The table for a spreadsheet; names come from strangers, so one that would be a formula gets a ``'`` first."""
+        table = self.to_table()
+        names = [f"'{name}" if name[:1] in tuple(_FORMULA) else name for name in self.providers]
+        return replace(table, columns={**table.columns, "provider": names}).to_csv()
 
     def to_json(self) -> dict[str, Any]:
         """What JSON can hold; amounts as text."""
