@@ -36,7 +36,7 @@ Final = Literal["variations", "selected"]
 
 _KEPT = "dataworth-private-evolution-1"
 _MOST = 10**6
-_BINS_A_VOTE = 25  # see the page on theory: what served best on vectors and tables
+_BINS_A_VOTE = 25  # what served well on embeddings of digits: see the page on theory
 # What a stream of public randomness is for; with the seed, the round and the class it names the stream.
 _RANDOM, _LOOK, _CHOOSE, _VARY, _FINISH = range(5)
 
