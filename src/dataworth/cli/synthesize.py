@@ -69,6 +69,9 @@ def synthesize(
     population: Annotated[
         int | None, _maker("--population", metavar="N", help="Candidates a class, of Private Evolution.")
     ] = None,
+    votes: Annotated[
+        int | None, _maker("--votes", metavar="N", help="Candidates each row votes for, of Private Evolution.")
+    ] = None,
     categories: Annotated[
         list[str] | None, _maker("--categories", metavar="A,B,...", help="Columns that hold categories.")
     ] = None,
@@ -141,7 +144,7 @@ def synthesize(
     there, shape = read_rows(public, label=label if public.is_file() else None, image_shape=shape)
     labels = label_list(_classes(classes, there))
     options = MakerOptions(
-        size, rounds, population, _names(categories), vectors, generator, cache, ready, made_by
+        size, rounds, population, votes, _names(categories), vectors, generator, cache, ready, made_by
     )  # fmt: skip
     maker = build(synthesizer, options, there, shape, labels, label, (epsilon, delta))
     mine = read_rows_like(source, there, shape, label=label, id=id_, owner=owner)

@@ -36,6 +36,7 @@ class MakerOptions:
         size: Synthetic rows to make.
         rounds: Of Private Evolution.
         population: Of Private Evolution, in each class.
+        votes: Of each row, in each round of Private Evolution.
         categories: Columns that hold categories.
         vectors: Whether rows are vectors, such as embeddings, whose columns do not stand for themselves.
         generator: A trained autoencoder of public images.
@@ -47,6 +48,7 @@ class MakerOptions:
     size: int | None = None
     rounds: int | None = None
     population: int | None = None
+    votes: int | None = None
     categories: tuple[str, ...] = ()
     vectors: bool = False
     generator: Path | None = None
@@ -56,7 +58,7 @@ class MakerOptions:
 
 
 _OF = {
-    Maker.PRIVATE_EVOLUTION: {"size", "rounds", "population", "categories", "vectors", "generator"},
+    Maker.PRIVATE_EVOLUTION: {"size", "rounds", "population", "votes", "categories", "vectors", "generator"},
     Maker.PRIVIMAGE: {"size", "cache"},
     Maker.MARGINALS: {"size", "categories"},
     Maker.READY: {"ready", "made_by"},
@@ -133,7 +135,7 @@ def _evolution(options: MakerOptions, public: Points, image_shape: tuple[int, ..
     else:
         domain = TableDomain.of(public, categories=options.categories)
         candidates = TableCandidates(domain, public=public.x)
-    more = {name: given for name in ("rounds", "population") if (given := getattr(options, name)) is not None}
+    more = {name: given for name in ("rounds", "population", "votes") if (given := getattr(options, name)) is not None}
     return PrivateEvolution(candidates, size="noised" if options.size is None else options.size, **more)
 
 
