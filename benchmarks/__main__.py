@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
-from benchmarks import gemm, machine, matching, memory, page, peers, release, scaling, skewed, startup
+from benchmarks import coalitions, gemm, machine, matching, memory, page, peers, release, scaling, skewed, startup
 from benchmarks.measure import Section, say
 
 DOCS = Path(__file__).resolve().parent.parent / "docs"
@@ -22,6 +22,7 @@ SECTIONS: dict[str, Measure] = {  # in the order of the page
     "peers": lambda quick: peers.measure(quick=quick),
     "release": lambda quick: release.measure(quick=quick),
     "matching": lambda quick: matching.measure(quick=quick),
+    "coalitions": lambda quick: coalitions.measure(quick=quick),
     "memory": lambda quick: memory.measure(quick=quick),
     "scaling": lambda quick: scaling.measure(quick=quick, folder=None if quick else PICTURES),
     "startup": lambda quick: startup.measure(quick=quick),

@@ -6,6 +6,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:  # what type checkers and editors see; a test keeps it the same as the table below
+    from dataworth.data.partition import partition_points, partition_rows
     from dataworth.errors import (
         BudgetExceeded,
         DataError,
@@ -40,6 +41,12 @@ if TYPE_CHECKING:  # what type checkers and editors see; a test keeps it the sam
         Values,
     )
     from dataworth.report import write_report
+    from dataworth.synthesis.candidates import CandidateFunctions, EmbeddingCandidates, TableCandidates, TableDomain
+    from dataworth.synthesis.image_candidates import ImageCandidates
+    from dataworth.synthesis.private_evolution import PrivateEvolution
+    from dataworth.synthesis.privimage import PrivImage
+    from dataworth.synthesis.protocol import Synthesizer
+    from dataworth.synthesis.ready import ReadyFile
     from dataworth.valuation import (
         KNNRegressionShapley,
         KNNShapley,
@@ -54,15 +61,23 @@ if TYPE_CHECKING:  # what type checkers and editors see; a test keeps it the sam
         value_points,
     )
     from dataworth.valuation.audits import audit_epsilon, audit_membership
+    from dataworth.valuation.calibration import Calibration, learn_calibration, recalibrate
+    from dataworth.valuation.coalitions import solve_game
     from dataworth.valuation.embedding import embed_images, embed_texts
+    from dataworth.valuation.fidelity import answer, ask
+    from dataworth.valuation.games import ModelScore, NeighborAccuracy, RidgeAccuracy
     from dataworth.valuation.generated import value_generated
     from dataworth.valuation.held_out import held_out_test
     from dataworth.valuation.items import embed_items, read_items
     from dataworth.valuation.likeness import gather_matches
     from dataworth.valuation.match_index import MatchCost, MatchIndex, index_items
     from dataworth.valuation.methods import CappedLinks, SimilarityMatch, Subsampled
+    from dataworth.valuation.packages import read_package, write_package
+    from dataworth.valuation.payouts import Payout, payout
     from dataworth.valuation.planning import Plan, plan_release
+    from dataworth.valuation.providers import value_providers
     from dataworth.valuation.releases import release_points
+    from dataworth.valuation.synthesizing import synthesize
     from dataworth.valuation.updates import ThresholdIndex, UpdateCost, index_points
 
 __version__ = "0.1.0"
@@ -73,15 +88,19 @@ __all__ = [  # noqa: RUF022 - in the order of dir(), which a test pins
     "Beta",
     "Budget",
     "BudgetExceeded",
+    "Calibration",
+    "CandidateFunctions",
     "CappedLinks",
     "Coalitions",
     "DataError",
     "DataworthError",
+    "EmbeddingCandidates",
     "Exhibit",
     "Fidelity",
     "Guarantee",
     "HNSW",
     "IVFPQ",
+    "ImageCandidates",
     "InputError",
     "Items",
     "KNNRegressionShapley",
@@ -93,17 +112,27 @@ __all__ = [  # noqa: RUF022 - in the order of dir(), which a test pins
     "MatchIndex",
     "MethodError",
     "MissingExtra",
+    "ModelScore",
+    "NeighborAccuracy",
     "Owner",
     "Package",
+    "Payout",
     "Plan",
     "Points",
+    "PrivImage",
+    "PrivateEvolution",
     "PublicProxy",
+    "ReadyFile",
     "Release",
+    "RidgeAccuracy",
     "Row",
     "Shares",
     "SimilarityMatch",
     "Subsampled",
+    "Synthesizer",
     "Table",
+    "TableCandidates",
+    "TableDomain",
     "ThresholdIndex",
     "ThresholdKNNShapley",
     "UnmatchedLabels",
@@ -113,6 +142,8 @@ __all__ = [  # noqa: RUF022 - in the order of dir(), which a test pins
     "WeakDelta",
     "WeightedKNNShapley",
     "__version__",
+    "answer",
+    "ask",
     "audit_epsilon",
     "audit_membership",
     "embed_images",
@@ -123,14 +154,24 @@ __all__ = [  # noqa: RUF022 - in the order of dir(), which a test pins
     "held_out_test",
     "index_items",
     "index_points",
+    "learn_calibration",
+    "partition_points",
+    "partition_rows",
+    "payout",
     "plan_release",
     "read_items",
+    "read_package",
     "read_points",
+    "recalibrate",
     "release_points",
     "removal_curve",
+    "solve_game",
     "suggest_radius",
+    "synthesize",
     "value_generated",
     "value_points",
+    "value_providers",
+    "write_package",
     "write_report",
 ]
 
@@ -141,15 +182,19 @@ _HOMES = {
     "Beta": "kernels.threshold",
     "Budget": "records",
     "BudgetExceeded": "errors",
+    "Calibration": "valuation.calibration",
+    "CandidateFunctions": "synthesis.candidates",
     "CappedLinks": "valuation.methods",
     "Coalitions": "records",
     "DataError": "errors",
     "DataworthError": "errors",
+    "EmbeddingCandidates": "synthesis.candidates",
     "Exhibit": "records",
     "Fidelity": "records",
     "Guarantee": "records",
     "HNSW": "models.index",
     "IVFPQ": "models.index",
+    "ImageCandidates": "synthesis.image_candidates",
     "InputError": "errors",
     "Items": "records",
     "KNNRegressionShapley": "valuation",
@@ -161,17 +206,27 @@ _HOMES = {
     "MatchIndex": "valuation.match_index",
     "MethodError": "errors",
     "MissingExtra": "errors",
+    "ModelScore": "valuation.games",
+    "NeighborAccuracy": "valuation.games",
     "Owner": "records",
     "Package": "records",
+    "Payout": "valuation.payouts",
     "Plan": "valuation.planning",
     "Points": "records",
+    "PrivImage": "synthesis.privimage",
+    "PrivateEvolution": "synthesis.private_evolution",
     "PublicProxy": "valuation",
+    "ReadyFile": "synthesis.ready",
     "Release": "records",
+    "RidgeAccuracy": "valuation.games",
     "Row": "records",
     "Shares": "records",
     "SimilarityMatch": "valuation.methods",
     "Subsampled": "valuation.methods",
+    "Synthesizer": "synthesis.protocol",
     "Table": "records",
+    "TableCandidates": "synthesis.candidates",
+    "TableDomain": "synthesis.candidates",
     "ThresholdIndex": "valuation.updates",
     "ThresholdKNNShapley": "valuation",
     "UnmatchedLabels": "errors",
@@ -180,6 +235,8 @@ _HOMES = {
     "Values": "records",
     "WeakDelta": "errors",
     "WeightedKNNShapley": "valuation",
+    "answer": "valuation.fidelity",
+    "ask": "valuation.fidelity",
     "audit_epsilon": "valuation.audits",
     "audit_membership": "valuation.audits",
     "embed_images": "valuation.embedding",
@@ -190,14 +247,24 @@ _HOMES = {
     "held_out_test": "valuation.held_out",
     "index_items": "valuation.match_index",
     "index_points": "valuation.updates",
+    "learn_calibration": "valuation.calibration",
+    "partition_points": "data.partition",
+    "partition_rows": "data.partition",
+    "payout": "valuation.payouts",
     "plan_release": "valuation.planning",
     "read_items": "valuation.items",
+    "read_package": "valuation.packages",
     "read_points": "valuation",
+    "recalibrate": "valuation.calibration",
     "release_points": "valuation.releases",
     "removal_curve": "valuation",
+    "solve_game": "valuation.coalitions",
     "suggest_radius": "valuation",
+    "synthesize": "valuation.synthesizing",
     "value_generated": "valuation.generated",
     "value_points": "valuation",
+    "value_providers": "valuation.providers",
+    "write_package": "valuation.packages",
     "write_report": "report",
 }
 

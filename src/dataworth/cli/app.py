@@ -11,15 +11,21 @@ from typing import Annotated
 import typer
 
 import dataworth
+from dataworth.cli.answer import answer
 from dataworth.cli.audit import audit
 from dataworth.cli.budget import budget
 from dataworth.cli.deliver import deliver
 from dataworth.cli.demo import demo
 from dataworth.cli.generated import generated
+from dataworth.cli.partition import partition
+from dataworth.cli.payout import payout
 from dataworth.cli.plan import plan
 from dataworth.cli.points import points
+from dataworth.cli.providers import providers
 from dataworth.cli.report import report
 from dataworth.cli.reproduce import reproduce
+from dataworth.cli.synthesize import synthesize
+from dataworth.cli.train_generator import train_generator
 
 __all__ = ["app", "debugging"]
 
@@ -65,6 +71,24 @@ app.command(
     "\n\nBatches: dataworth generated monday/ --train training/ --index credit.npz, and then "
     "dataworth generated tuesday/ --index credit.npz --update --out credit.parquet"
 )(generated)
+app.command(
+    epilog="Example: dataworth synthesize mine.parquet --label y --synthesizer private-evolution --public "
+    "public.parquet --epsilon 4 --delta 1e-5 --ledger ledger.db --provider clinic-a --out clinic-a.package"
+)(synthesize)
+app.command(
+    epilog="Example: dataworth providers packages/ --validation val.parquet --label y --out shares.parquet "
+    "--report shares.html\n\nFidelity by everybody's copies: dataworth providers packages/ --ask question.npz, then "
+    "dataworth answer at each provider, then --answers replies/"
+)(providers)
+app.command(
+    epilog="Example: dataworth answer question.npz mine.parquet --label y --ledger ledger.db --provider clinic-a "
+    "--epsilon 0.25 --out clinic-a.json"
+)(answer)
+app.command(epilog="Example: dataworth payout shares.parquet --total 100000 --out payout.csv")(payout)
+app.command(
+    epilog="Example: dataworth partition data.parquet --label y --providers 10 --how dirichlet --out providers/"
+)(partition)
+app.command(name="train-generator", epilog="Example: dataworth train-generator public/ --out coder.pt")(train_generator)
 app.command(
     epilog="Example: dataworth plan val.parquet --label y --radius 0.5 --epsilon 1 --delta 5e-7 --ledger ledger.db"
 )(plan)

@@ -94,9 +94,10 @@ def reproduce(
 
 def _experiments() -> dict[str, Experiment]:
     """Every experiment by its name."""
-    from dataworth.papers import attacks, gmvaluator, private, tknn
+    from dataworth.papers import attacks, gmvaluator, private, privalue, tknn
 
-    return tknn.EXPERIMENTS | private.EXPERIMENTS | attacks.EXPERIMENTS | gmvaluator.EXPERIMENTS
+    found = (tknn, private, attacks, gmvaluator, privalue)
+    return {name: experiment for paper in found for name, experiment in paper.EXPERIMENTS.items()}
 
 
 def _shown(result: Result) -> Table | str:

@@ -44,6 +44,11 @@ class ImageCandidates:
 
     Raises:
         MethodError: Shares out of range, or ``embed_with`` without a name or the other way round.
+
+    Example:
+        >>> import dataworth as dw
+        >>> def evolution(coder):  # a trained autoencoder, from dataworth train-generator
+        ...     return dw.PrivateEvolution(dw.ImageCandidates(coder, first=0.6))
     """
 
     coder: ImageCoder

@@ -37,6 +37,12 @@ class Synthesizer(Protocol):
     """Makes a differentially private synthetic copy of labelled rows.
 
     Whatever else it needs (bounds, public data, models) is public and part of its parameters.
+
+    Example:
+        >>> import dataworth as dw
+        >>> evolution = dw.PrivateEvolution(dw.EmbeddingCandidates([[0.0], [1.0], [2.0]], neighbours=2))
+        >>> isinstance(evolution, dw.Synthesizer)
+        True
     """
 
     def events(self, spend: Budget, *, unit: Unit, relation: Relation) -> tuple[Event, ...]:

@@ -197,6 +197,18 @@ def recalibrate(shares: Shares, calibration: Calibration) -> Shares:
     Args:
         shares: What was valued before.
         calibration: The other one.
+
+    Example:
+        >>> import dataworth as dw, numpy as np
+        >>> members = np.array([[False, False], [True, False], [False, True], [True, True]])
+        >>> tried = dw.Coalitions(
+        ...     ("a", "b"), members, np.array([[0.5], [0.7], [0.6], [0.9]]), floor=0.5, full=0.9,
+        ...     alone=np.array([0.7, 0.6]), values=np.array([0.25, 0.15]), errors=np.zeros(2), exact=True,
+        ...     utility="by hand",
+        ... )
+        >>> shares = dw.Calibration().apply(tried, [0.2, 0.3])
+        >>> dw.recalibrate(shares, dw.Calibration(0, 1, 0)).shares.round(3).tolist()
+        [0.4, 0.6]
     """
     again = calibration.apply(
         shares.coalitions,
@@ -392,6 +404,20 @@ def learn_calibration(
         DataError: Too few public rows, or labels that no validation point has.
         MethodError: Sizes, mocks or label noise out of range, copies that are worth nothing at this budget, or terms
             that do not follow the truth.
+
+    Example:
+        >>> import dataworth as dw, numpy as np
+        >>> rng = np.random.default_rng(0)
+        >>> y = np.repeat([0, 1], 300)
+        >>> x = rng.normal(size=(600, 2)) + 2 * y[:, None]
+        >>> pool, judges = dw.Points(x[::2], y[::2]), dw.Points(x[1::2], y[1::2])
+        >>> learned = dw.learn_calibration(
+        ...     pool, judges, synthesizer=dw.PrivateEvolution(dw.EmbeddingCandidates(pool.x), population=20),
+        ...     sizes=[100, 200], spend=dw.Budget(4, 1e-5), utility=dw.RidgeAccuracy(), mocks=2,
+        ...     label_noise=(0.0, 0.3), progress=False,
+        ... )
+        >>> round(learned.alpha + learned.beta + learned.gamma, 6), 0.5 < learned.scale < 2
+        (1.0, True)
     """
     judge = RidgeAccuracy() if model is None else model
     codes, classes = _codes(public, validation)

@@ -256,6 +256,13 @@ def ask(packages: Iterable[Package], *, model: RidgeAccuracy | None = None) -> Q
     Raises:
         DataError: Packages that do not fit together, or all of them empty.
         InputError: Something that is no package.
+
+    Example:
+        >>> import dataworth as dw, numpy as np
+        >>> promised = dw.Guarantee(dw.Budget(4, 1e-5), dw.Row(), "add_or_remove", joint=False)
+        >>> rows = dw.Points([[0.1], [0.9]], ["well", "ill"])
+        >>> dw.ask([dw.Package("clinic", rows, np.array(["ill", "well"]), promised, (), "by hand")])
+        Question to 1 provider: 2 synthetic rows, 2 classes
     """
     some = sorted(packages_that_fit(packages), key=lambda package: package.provider)
     full = [(package, package.points) for package in some if package.points is not None]

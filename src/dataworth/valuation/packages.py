@@ -105,6 +105,15 @@ def read_package(path: str | os.PathLike[str]) -> Package:
         DataError: There is no such file, it is damaged, too large or of another format, its rows or labels cannot be
             used, or its declared events cost more than its declared budget.
         MissingExtra: dp-accounting is not installed.
+
+    Example:
+        >>> import tempfile
+        >>> import dataworth as dw
+        >>> nobody = dw.synthesize(None, provider="clinic", classes=["ill", "well"], empty=True)
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     path = dw.write_package(nobody, f"{folder}/clinic.package")
+        ...     dw.read_package(path).points is None
+        True
     """
     name = repr(os.fspath(path))
     refuse_large(path, MOST_BYTES)
