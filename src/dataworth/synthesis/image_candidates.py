@@ -53,7 +53,7 @@ class ImageCandidates:
 
     coder: ImageCoder
     first: float = 0.7
-    last: float = 0.4
+    last: float = 0.3
     fresh: float = 0.0
     directions: int = 32
     embed_with: Callable[[NDArray[np.uint8]], NDArray[Any]] | None = None
