@@ -82,9 +82,11 @@ def synthesize(
     cache: Annotated[
         Path | None, _maker("--cache", metavar="DIR", help="Where PrivImage keeps its model of the public images.")
     ] = None,
-    ready: Annotated[
-        Path | None, _maker("--ready", metavar="FILE", help="Synthetic rows made elsewhere, of --epsilon and --delta.")
+    ready: Annotated[Path | None, _maker("--ready", metavar="FILE", help="Synthetic rows made elsewhere.")] = None,
+    ready_epsilon: Annotated[
+        str | None, _maker("--ready-epsilon", help="What they have cost, as declared; default: --epsilon.")
     ] = None,
+    ready_delta: Annotated[str | None, _maker("--ready-delta", help="The same; default: --delta.")] = None,
     made_by: Annotated[str | None, _maker("--made-by", metavar="TEXT", help="What made them.")] = None,
     seed: Annotated[int, _maker("--seed", metavar="N", help="Of what needs no secrecy.")] = 0,
     epsilon: Annotated[str | None, _privacy("--epsilon", help="What the whole package may cost.")] = None,
@@ -146,7 +148,7 @@ def synthesize(
     options = MakerOptions(
         size, rounds, population, votes, _names(categories), vectors, generator, cache, ready, made_by
     )  # fmt: skip
-    maker = build(synthesizer, options, there, shape, labels, label, (epsilon, delta))
+    maker = build(synthesizer, options, there, shape, labels, label, (ready_epsilon or epsilon, ready_delta or delta))
     mine = read_rows_like(source, there, shape, label=label, id=id_, owner=owner)
     folder = work or out.with_name(f"{out.name}.work")
     say(f"released results are kept in {folder}")

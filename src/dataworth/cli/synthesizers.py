@@ -43,6 +43,8 @@ class MakerOptions:
         cache: Where PrivImage keeps its public model.
         ready: Synthetic rows made elsewhere.
         made_by: What made them.
+        ready_epsilon: What they have cost, as declared.
+        ready_delta: The same.
     """
 
     size: int | None = None
@@ -55,13 +57,15 @@ class MakerOptions:
     cache: Path | None = None
     ready: Path | None = None
     made_by: str | None = None
+    ready_epsilon: str | None = None
+    ready_delta: str | None = None
 
 
 _OF = {
     Maker.PRIVATE_EVOLUTION: {"size", "rounds", "population", "votes", "categories", "vectors", "generator"},
     Maker.PRIVIMAGE: {"size", "cache"},
     Maker.MARGINALS: {"size", "categories"},
-    Maker.READY: {"ready", "made_by"},
+    Maker.READY: {"ready", "made_by", "ready_epsilon", "ready_delta"},
 }
 
 
@@ -83,7 +87,7 @@ def build(
         image_shape: Of their images, if they are such.
         classes: The public list of labels.
         label: The column of labels of a ready file.
-        declared: Epsilon and delta, as they were typed.
+        declared: Epsilon and delta of ready rows.
 
     Raises:
         InputError: Options that it does not have, or lacks.
