@@ -42,6 +42,10 @@ class Candidates(Protocol):
 
     Rows are only counted and indexed by it: numbers, pixels and texts (an array of strings) serve alike. Everything
     random comes from the generator given, so that a run can be repeated.
+
+    Example:
+        >>> isinstance(TableCandidates(TableDomain((Number(0, 1),))), Candidates)
+        True
     """
 
     def random(self, code: int, number: int, rng: np.random.Generator) -> NDArray[Any]:
@@ -116,6 +120,10 @@ class Number:
 
     Raises:
         MethodError: Bounds that are not finite, or the wrong way round.
+
+    Example:
+        >>> Number(low=0.0, high=250.0)
+        Number(low=0.0, high=250.0)
     """
 
     low: float
@@ -135,6 +143,10 @@ class Whole:
 
     Raises:
         MethodError: Bounds that are not whole numbers, or the wrong way round.
+
+    Example:
+        >>> Whole(low=0, high=120)
+        Whole(low=0, high=120)
     """
 
     low: int
@@ -155,6 +167,10 @@ class Category:
 
     Raises:
         MethodError: No values, or values that are not finite and ascending.
+
+    Example:
+        >>> Category((0, 1, 9))
+        Category(values=(0.0, 1.0, 9.0))
     """
 
     values: tuple[float, ...]
