@@ -40,8 +40,8 @@ class Autoencoder:
 
     The brightness of a pixel, from 0 to 1, is held to be the chance that it is lit, and the loss is the cross entropy.
     With a squared error, weighed by its own average, latent numbers came to stand for nothing (tried on digits).
-    Digits come out clear; of photographs of 32 x 32 pixels only large patches of light and colour are left, whatever
-    ``beta`` is (tried with 4,000 of them, up to 1,200 updates).
+    Digits come out clear; of photographs of 32 x 32 pixels only large patches of light and colour are left (tried
+    with 4,000 of them: ``beta=1`` for 1,200 updates, ``beta=0.05`` for 600).
 
     Args:
         steps: Updates.
