@@ -172,6 +172,7 @@ class PrivateDiffusion:
             noisy = (total + how.clip * how.sigma * torch.from_numpy(how.noise(len(total)))) / how.expected_batch
             for parameter, piece in zip(learning, noisy.split([p.numel() for p in learning]), strict=True):
                 parameter.grad = piece.view_as(parameter).float()
+            self.run.network.class_embedding.weight.grad[-1] = 0  # "not told" is no image's class: nothing but noise
             optimiser.step()
             self.run.follow(self.run.average, self.run.network, step)
             if path is not None and ((step + 1) % how.keep_every == 0 or step + 1 == how.steps):
