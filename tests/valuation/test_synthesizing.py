@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 from collections.abc import Callable
@@ -277,16 +278,20 @@ def test_a_killed_run_goes_on_and_pays_once(tmp_path: Path, monkeypatch: pytest.
             return synthesize(rows(300), **{**ask, "ledger": Ledger.open(tmp_path / "ledger.db"), "synthesizer": grid})
 
     assert in_a_child(run) == 9
-    left = {path.name: path.read_bytes() for path in sorted((folder / "steps").glob("*"))} if when != "spent" else {}
-    assert len(left) == {"spent": 0, "first half": 0, "second half": 1}.get(when, 2)
+    left = {path: path.read_bytes() for path in folder.rglob("*.np*")}
+    left |= {path: path.read_bytes() for path in folder.glob("fidelity.json")}
+    assert len(left) == {"spent": 0, "first half": 0, "second half": 1, "rows kept": 3}.get(when, 4)
     ledger = Ledger.open(tmp_path / "ledger.db")
     assert spent(ledger) == (0 if when == "spent" else 1)
     grid = Grid(halves=2)
     package = synthesize(rows(300), **{**ask, "ledger": ledger, "synthesizer": grid})
     assert spent(ledger) == 1
     assert ledger.verify().ok
-    for name, kept in left.items():
-        assert (folder / "steps" / name).read_bytes() == kept
+    for path, kept in left.items():
+        assert path.read_bytes() == kept
+    assert package.fidelity is not None
+    counts = json.loads((folder / "fidelity.json").read_text())
+    assert (package.fidelity.agree, package.fidelity.disagree) == (counts["agree"], counts["disagree"])
     again = synthesize(rows(300), **{**ask, "ledger": ledger, "synthesizer": grid})
     assert again.points is not None
     assert package.points is not None
@@ -318,6 +323,22 @@ def test_a_run_that_is_resumed_gives_what_it_would_have_given(tmp_path: Path, mo
         package = synthesize(rows(300), **{**ask, "synthesizer": Grid(halves=2)})
         written.append(write_package(package, tmp_path / f"{name}.package").read_bytes())
     assert written[0] == written[1]
+
+
+def test_rows_that_are_kept_are_not_made_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A synthesizer need not make the same rows twice; the counts are those of the rows in the package."""
+    calls: list[int] = []
+    ask = {**ASK, **SEEDED, "fidelity": "own", "folder": tmp_path / "work", "synthesizer": Grid(stop=calls.append)}
+
+    def stop(*_: Any) -> Any:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(synthesizing, "noisy_agreement", stop)
+        with pytest.raises(KeyboardInterrupt):
+            synthesize(rows(300), **ask)
+    synthesize(rows(300), **ask)
+    assert calls == [0]
 
 
 def test_a_lost_folder_is_refused(tmp_path: Path, ledger: Ledger) -> None:
