@@ -18,6 +18,7 @@ import pyarrow.parquet as pq
 import pytest
 
 import dataworth as dw
+from dataworth.cli import synthesizers
 from dataworth.data.images import encoded
 from dataworth.privacy.accounting import calibrate
 from dataworth.privacy.kinds import Histograms
@@ -307,6 +308,18 @@ def test_images_need_a_generator(run: Run, house: Path) -> None:
     refused(run(*base), "train-generator")
     refused(run(*base, "--image-shape", "9x9"), "8 x 8")
     refused(run(*base, "--image-shape", "big"), "28x28")
+    assert spent(house / "a.db") == 0
+
+
+@pytest.mark.parametrize("maker", ["privimage", "marginals"])
+def test_what_is_not_installed_is_told_before_the_charge(
+    run: Run, house: Path, monkeypatch: pytest.MonkeyPatch, maker: str
+) -> None:
+    monkeypatch.setattr(synthesizers, "find_spec", lambda _: None)
+    base = ["synthesize", house / "a.parquet", "--label", "y", "--public", house / "public.parquet", *SPEND,
+            "--provider", "a", "--ledger", house / "a.db", "--out", house / "a.package",
+            "--image-shape", "1x2"]  # fmt: skip
+    refused(run(*base, "--synthesizer", maker), "pip install")
     assert spent(house / "a.db") == 0
 
 

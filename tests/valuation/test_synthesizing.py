@@ -16,7 +16,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dataworth.errors import BudgetExceeded, DataError, InputError, LedgerError, MethodError, WeakDelta
+from dataworth.errors import BudgetExceeded, DataError, InputError, LedgerError, MethodError, MissingExtra, WeakDelta
 from dataworth.privacy.accounting import satisfies
 from dataworth.privacy.events import events_from_json
 from dataworth.privacy.kinds import DisjointCounts, Histograms
@@ -467,6 +467,13 @@ def test_one_row_or_one_class_will_do(points: Points) -> None:
     package = synthesize(points, fidelity="own", **SEEDED, **ASK)
     assert package.points is not None
     assert len(package.points) == 60
+
+
+def test_what_is_not_installed_is_told_before_the_charge(ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(synthesizing, "find_spec", lambda _: None)
+    with pytest.raises(MissingExtra, match="private"):
+        synthesize(rows(30), ledger=ledger, **ASK)
+    assert spent(ledger) == 0
 
 
 def test_a_synthesizer_that_overspends_is_stopped(ledger: Ledger) -> None:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from dataworth.errors import InputError
+from dataworth.errors import InputError, MissingExtra
 
 if TYPE_CHECKING:
     import numpy as np
@@ -100,6 +101,7 @@ def build(
             )
     if image_shape is None and maker is Maker.PRIVIMAGE:
         raise InputError("--synthesizer privimage makes images: give folders of images, or say --image-shape")
+    _check_installed(maker)
     match maker:
         case Maker.PRIVATE_EVOLUTION:
             return _evolution(options, public, image_shape)
@@ -115,6 +117,22 @@ def build(
             return PrivateMarginals(domain, pairs=likely_pairs(public, domain), rows=options.size)
         case Maker.READY:
             return _ready(options, public, classes, label, declared)
+
+
+def _check_installed(maker: Maker) -> None:
+    """Refuse, before anything is charged, what would fail after it.
+
+    Raises:
+        MissingExtra: Something that the synthesizer needs is not installed.
+    """
+    needed = {
+        Maker.PRIVIMAGE: ("PrivImage", "synthesis", ("torch", "diffusers", "opacus")),
+        Maker.MARGINALS: ("fitting marginals", "marginals", ("mbi",)),
+    }
+    if maker in needed:
+        feature, extra, modules = needed[maker]
+        if any(find_spec(module) is None for module in modules):
+            raise MissingExtra(feature, extra)
 
 
 def _evolution(options: MakerOptions, public: Points, image_shape: tuple[int, ...] | None) -> Synthesizer:

@@ -16,6 +16,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from decimal import ROUND_FLOOR, Decimal
 from fractions import Fraction
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -23,7 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 import dataworth
-from dataworth.errors import DataError, InputError, LedgerError, MethodError
+from dataworth.errors import DataError, InputError, LedgerError, MethodError, MissingExtra
 from dataworth.privacy.accounting import calibrate_laplace
 from dataworth.privacy.events import events_to_json
 from dataworth.privacy.kinds import DisjointCounts, Event
@@ -135,6 +136,8 @@ def synthesize(
     if synthesizer is None or spend is None:
         raise InputError("give a synthesizer= and what to spend=: what makes the rows, and at which epsilon and delta")
     source, whose, relation = who_answers(ledger, spend, unit, insecure_seed)
+    if source.private and find_spec("opendp") is None:  # noise comes after the charge, so this must come before it
+        raise MissingExtra("a private synthetic copy", "private")
     plan = _plan(synthesizer, spend, whose, relation, fidelity, fidelity_epsilon)
     x, codes = private_rows(points, labels, whose)
     _check_shapes(points, public, image_shape, labels)
