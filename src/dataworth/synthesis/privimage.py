@@ -71,12 +71,12 @@ class NoisySteps:
         MethodError: A parameter that makes no sense.
     """
 
-    steps: int = 60
+    steps: int = 40
     rate: float = 0.1
     clip: float = 0.01
-    learning_rate: float = 1e-3
-    repeats: int = 4
-    part: Part = "conditions"
+    learning_rate: float = 1e-2
+    repeats: int = 2
+    part: Part = "classes"
     keep_every: int = 10
 
     def __post_init__(self) -> None:
@@ -154,8 +154,8 @@ class PrivImage:
     exclusive: bool = True
     counting: float = 0.05
     querying: float = 0.1
-    model: GuidedDiffusion = field(default_factory=lambda: GuidedDiffusion(channels=(32, 64), guidance=0.0))
-    adapting: int = 300
+    model: GuidedDiffusion = field(default_factory=lambda: GuidedDiffusion(channels=(32, 64)))
+    adapting: int = 1_200
     tuning: NoisySteps = field(default_factory=NoisySteps)
     seed: int = 0
     cache: Path | None = None
@@ -221,7 +221,7 @@ class PrivImage:
         images = np.asarray(public)
         return cls(
             images, image_shape, clusters=min(100, max(2, len(images) // 20)), rows=rows, size=size, cache=cache,
-            model=GuidedDiffusion(steps=1_500, batch=64, channels=(32, 64), guidance=0.0, sampling_steps=20),
+            model=GuidedDiffusion(steps=3_000, channels=(32, 64), sampling_steps=20),
         )  # fmt: skip
 
     @property
