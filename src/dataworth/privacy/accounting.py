@@ -11,6 +11,7 @@ import math
 from collections.abc import Callable, Iterable, Sequence
 from decimal import ROUND_CEILING, Decimal
 from fractions import Fraction
+from functools import lru_cache
 from importlib import import_module
 from typing import Any
 
@@ -69,16 +70,22 @@ def spent_epsilon(events: Sequence[Event], delta: Amount, *, unit: Unit, relatio
         MethodError: No events, a delta that cannot be accounted, or an owner of too many subsampled rows.
         MissingExtra: dp-accounting is not installed.
     """
+    return _spent(tuple(events), Budget(1, delta).delta, unit, relation)
+
+
+@lru_cache(maxsize=4096)
+def _spent(events: tuple[Event, ...], delta: Decimal, unit: Unit, relation: Relation) -> float:
+    """Takes up to a second, and providers of one federation ask the same, so answers are kept."""
     pure = pure_epsilon(events, unit=unit, relation=relation)
     if pure is not None:
-        return float(pure[0]) if pure[1] <= Fraction(Budget(1, delta).delta) else math.inf
+        return float(pure[0]) if pure[1] <= Fraction(delta) else math.inf
     declared = [event for event in events if isinstance(event, DeclaredRelease)]
     if declared:  # what is known by its epsilon and delta alone is added by basic composition
         (epsilon, lost), others = _sums(declared), [event for event in events if event not in declared]
-        left = Budget(1, delta).delta - Decimal(lost.numerator) / Decimal(lost.denominator)
+        left = delta - Decimal(lost.numerator) / Decimal(lost.denominator)
         if left < LEAST_DELTA:
             return math.inf
-        return float(epsilon) + spent_epsilon(others, left, unit=unit, relation=relation)
+        return float(epsilon) + _spent(tuple(others), left, unit, relation)
     usable = _usable_delta(delta)
     directions = _compose(events, unit.rows, relation)
     exact = max((float(loss.get_epsilon_for_delta(usable)) for loss in directions), default=0.0)
@@ -225,6 +232,9 @@ def calibrate(
     def safe(steps: int) -> bool:
         return satisfies(events_at(Fraction(steps, SIGMA_STEPS)), spend, unit=unit, relation=relation)
 
+    def epsilon(steps: int) -> float:
+        return spent_epsilon(events_at(Fraction(steps, SIGMA_STEPS)), spend.delta, unit=unit, relation=relation)
+
     high = _first_guess(events_at(Fraction(1)), spend, unit.rows, relation)
     while not safe(high):
         if high == MOST_SIGMA * SIGMA_STEPS:
@@ -234,13 +244,32 @@ def calibrate(
     low = high // 2
     while low and safe(low):
         low, high = low // 2, low
+    turn = 0
     while high - low > 1:
+        turn += 1
+        # Every third turn halves what is left, whatever the shape of the curve.
         middle = (low + high) // 2
+        if low and turn % 3:
+            middle = _between((low, epsilon(low)), (high, epsilon(high)), float(spend.epsilon))
         if safe(middle):
             high = middle
         else:
             low = middle
     return Fraction(high, SIGMA_STEPS)
+
+
+def _between(low: tuple[int, float], high: tuple[int, float], wanted: float) -> int:
+    """Where to look between two scales: where a power law through both costs what is wanted, or just beyond.
+
+    A little nearer to the farther end, so that what is left is small on either side.
+    """
+    (a, costs), (b, saves) = low, high
+    if not (math.isfinite(costs) and costs > saves > 0):
+        return (a + b) // 2
+    share = math.log(costs / wanted) / math.log(costs / saves)
+    found = round(a * (b / a) ** share)
+    pad = max(1, (b - a) // 32)
+    return min(max(found + (pad if b - found > found - a else -pad), a + 1), b - 1)
 
 
 def calibrate_laplace(epsilon: Amount, *, unit: Unit, relation: Relation) -> Fraction:
