@@ -154,7 +154,7 @@ def test_the_whole_round_and_no_canary_in_it(run: Run, house: Path, pack: Pack) 
     assert shares.values[0] > shares.values[1]
     for promise in shares.spent:
         assert promise is not None
-        assert promise.budget == dw.Budget("4.25", "0.000010000000000001")
+        assert promise.budget == dw.Budget("4.25", "1e-5")
     for name in "ab":
         assert spent(house / f"{name}.db") == 2
     sent = [*packages.glob("*.package"), *(house / "answers").iterdir(), question, out, page]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from decimal import Decimal
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -132,7 +131,7 @@ def test_answers_count_and_are_paid_for() -> None:
     assert shares.values[0] > shares.values[1]
     for promise in shares.spent:
         assert promise is not None
-        assert promise.budget == Budget("4.25", Decimal("1e-5") + Decimal("1e-18"))
+        assert promise.budget == Budget("4.25", "1e-5")
         assert (promise.private, promise.joint) == (True, False)
     assert SELF_REPORTED in shares.flags
     assert ADDS_UP in shares.flags

@@ -230,7 +230,7 @@ def _error(found: Fidelity | None) -> float:
 
 
 def _spent(package: Package, replies: Mapping[str, Reply]) -> Guarantee | None:
-    """Everything a provider spent, by basic composition: epsilons and deltas add up."""
+    """Everything a provider spent, by basic composition: epsilons add up, and only the package has a delta."""
     if package.points is None:
         return None
     promise, reply = package.guarantee, replies.get(package.provider)
@@ -243,7 +243,8 @@ def _spent(package: Package, replies: Mapping[str, Reply]) -> Guarantee | None:
             f"{answered.unit}, {answered.relation}; they do not add up"
         )
     try:
-        total = Budget(promise.budget.epsilon + answered.budget.epsilon, promise.budget.delta + answered.budget.delta)
+        # The counts of an answer have noise enough to need no delta, which was checked when it was read.
+        total = Budget(promise.budget.epsilon + answered.budget.epsilon, promise.budget.delta)
     except MethodError as trouble:
         raise DataError(f"what {package.provider!r} spent in all promises nothing: {trouble}") from None
     return Guarantee(total, promise.unit, promise.relation, promise.private and answered.private, joint=False)
@@ -315,8 +316,8 @@ def _table(
         "provider-packages",
         "What each provider handed over, and what it spent",
         columns,
-        "As declared by each provider: epsilon and delta of the package and of the answer add up. Counts of agreement "
-        "carry noise and may be below zero.",
+        "As declared by each provider: the epsilons of the package and of the answer add up; an answer needs no delta. "
+        "Counts of agreement carry noise and may be below zero.",
     )
 
 
