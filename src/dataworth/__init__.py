@@ -6,6 +6,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:  # what type checkers and editors see; a test keeps it the same as the table below
+    from dataworth.data.image_points import read_image_points
     from dataworth.data.partition import partition_points, partition_rows
     from dataworth.errors import (
         BudgetExceeded,
@@ -47,6 +48,7 @@ if TYPE_CHECKING:  # what type checkers and editors see; a test keeps it the sam
     from dataworth.synthesis.privimage import PrivImage
     from dataworth.synthesis.protocol import Synthesizer
     from dataworth.synthesis.ready import ReadyFile
+    from dataworth.synthesis.tabular import PrivateMarginals, likely_pairs
     from dataworth.valuation import (
         KNNRegressionShapley,
         KNNShapley,
@@ -64,7 +66,7 @@ if TYPE_CHECKING:  # what type checkers and editors see; a test keeps it the sam
     from dataworth.valuation.calibration import Calibration, learn_calibration, recalibrate
     from dataworth.valuation.coalitions import solve_game
     from dataworth.valuation.embedding import embed_images, embed_texts
-    from dataworth.valuation.fidelity import answer, ask
+    from dataworth.valuation.fidelity import Question, Reply, answer, ask
     from dataworth.valuation.games import ModelScore, NeighborAccuracy, RidgeAccuracy
     from dataworth.valuation.generated import value_generated
     from dataworth.valuation.held_out import held_out_test
@@ -77,7 +79,7 @@ if TYPE_CHECKING:  # what type checkers and editors see; a test keeps it the sam
     from dataworth.valuation.planning import Plan, plan_release
     from dataworth.valuation.providers import value_providers
     from dataworth.valuation.releases import release_points
-    from dataworth.valuation.synthesizing import synthesize
+    from dataworth.valuation.synthesizing import self_check, synthesize
     from dataworth.valuation.updates import ThresholdIndex, UpdateCost, index_points
 
 __version__ = "0.1.0"
@@ -121,9 +123,12 @@ __all__ = [  # noqa: RUF022 - in the order of dir(), which a test pins
     "Points",
     "PrivImage",
     "PrivateEvolution",
+    "PrivateMarginals",
     "PublicProxy",
+    "Question",
     "ReadyFile",
     "Release",
+    "Reply",
     "RidgeAccuracy",
     "Row",
     "Shares",
@@ -155,16 +160,19 @@ __all__ = [  # noqa: RUF022 - in the order of dir(), which a test pins
     "index_items",
     "index_points",
     "learn_calibration",
+    "likely_pairs",
     "partition_points",
     "partition_rows",
     "payout",
     "plan_release",
+    "read_image_points",
     "read_items",
     "read_package",
     "read_points",
     "recalibrate",
     "release_points",
     "removal_curve",
+    "self_check",
     "solve_game",
     "suggest_radius",
     "synthesize",
@@ -215,9 +223,12 @@ _HOMES = {
     "Points": "records",
     "PrivImage": "synthesis.privimage",
     "PrivateEvolution": "synthesis.private_evolution",
+    "PrivateMarginals": "synthesis.tabular",
     "PublicProxy": "valuation",
+    "Question": "valuation.fidelity",
     "ReadyFile": "synthesis.ready",
     "Release": "records",
+    "Reply": "valuation.fidelity",
     "RidgeAccuracy": "valuation.games",
     "Row": "records",
     "Shares": "records",
@@ -248,16 +259,19 @@ _HOMES = {
     "index_items": "valuation.match_index",
     "index_points": "valuation.updates",
     "learn_calibration": "valuation.calibration",
+    "likely_pairs": "synthesis.tabular",
     "partition_points": "data.partition",
     "partition_rows": "data.partition",
     "payout": "valuation.payouts",
     "plan_release": "valuation.planning",
+    "read_image_points": "data.image_points",
     "read_items": "valuation.items",
     "read_package": "valuation.packages",
     "read_points": "valuation",
     "recalibrate": "valuation.calibration",
     "release_points": "valuation.releases",
     "removal_curve": "valuation",
+    "self_check": "valuation.synthesizing",
     "solve_game": "valuation.coalitions",
     "suggest_radius": "valuation",
     "synthesize": "valuation.synthesizing",

@@ -30,14 +30,20 @@ def broken(monkeypatch: pytest.MonkeyPatch) -> Any:
     return fail_with
 
 
+COMMANDS = (
+    "demo", "points", "generated", "synthesize", "providers", "answer", "payout", "partition", "train-generator",
+    "report", "reproduce",
+)  # fmt: skip
+
+
 def test_help_lists_the_commands(run: Run) -> None:
     done = run("--help")
     assert done.code == 0
-    for command in ("demo", "points", "generated", "report", "reproduce"):
+    for command in COMMANDS:
         assert command in done.out
 
 
-@pytest.mark.parametrize("command", ["demo", "points", "generated", "report", "reproduce"])
+@pytest.mark.parametrize("command", COMMANDS)
 def test_each_help_has_an_example(run: Run, command: str) -> None:
     done = run(command, "--help")
     assert done.code == 0

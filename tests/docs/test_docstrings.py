@@ -12,7 +12,7 @@ import pytest
 import dataworth
 
 # What is imported only where torch is there: its classes are torch's.
-NEEDS_TORCH = ("dataworth.models.networks",)
+NEEDS_TORCH = tuple(f"dataworth.models.{name}" for name in ("networks", "autoencoder_networks", "private_diffusion"))
 
 # ``dataworth.cli.__main__`` runs the command when it is imported.
 MODULES = [

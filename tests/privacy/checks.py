@@ -31,7 +31,7 @@ from dataworth.kernels.noisy import clamped, shrunk
 from dataworth.kernels.reweighting import Prediction
 from dataworth.kernels.threshold import neighbour_value
 from dataworth.privacy.audit import noise_fit
-from dataworth.privacy.kinds import CappedCounts, RowCount
+from dataworth.privacy.kinds import CappedCounts, RowCount, SubsampledCounts
 from dataworth.privacy.ledger import Charge, Ledger, admission
 from dataworth.privacy.ledger import ledger as ledger_module
 from dataworth.privacy.mechanisms import SIGMA_STEPS, NoisyCounts, SecureSource, Source
@@ -80,6 +80,9 @@ class Scripted:
         self.sigmas.append(sigma)
         answer = counts if self._answers is None else next(self._answers)
         return NoisyCounts(np.array(answer, dtype=np.int64).reshape(counts.shape), sigma, private=False)
+
+    def add_laplace(self, counts: NDArray[Any], scale: Fraction) -> NoisyCounts:
+        return self.add_noise(counts, scale)
 
     def draw_bits(self, number: int, probability: Fraction) -> NDArray[np.bool_]:
         return np.full(number, self._bits)
@@ -579,7 +582,9 @@ def check_events_are_what_was_released() -> None:
         )  # fmt: skip
         source = Scripted()
         run(points_of(KINDS[:9]), plan, source)
-        assert source.sigmas == [event.sigma for event in plan.events]
+        assert source.sigmas == [
+            event.sigma for event in plan.events if isinstance(event, CappedCounts | SubsampledCounts | RowCount)
+        ]
         assert [seen.size for seen in source.seen] == [1 if isinstance(e, RowCount) else 10 for e in plan.events]
         assert (len(plan.events) == 2) == (isinstance(mechanism, CappedLinks) and expected is None)
         for event in plan.events:

@@ -22,6 +22,7 @@ from sqlalchemy import update
 from dataworth.kernels import capped, neighbors, noisy, reweighting
 from dataworth.kernels.neighbors import LinkBits
 from dataworth.privacy import accounting
+from dataworth.privacy.kinds import RowCount
 from dataworth.privacy.ledger import Ledger, admission, statements
 from dataworth.privacy.ledger import ledger as ledger_module
 from dataworth.privacy.ledger.charges import Stored
@@ -352,7 +353,7 @@ def row_count_for_nothing() -> Any:
     """The noisy number of rows is left out of the events."""
 
     def events(*given: Any) -> Any:
-        return tuple(event for event in _events(*given) if not isinstance(event, accounting.RowCount))
+        return tuple(event for event in _events(*given) if not isinstance(event, RowCount))
 
     return patch_object(planning, "_events", events)
 

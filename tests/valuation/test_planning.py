@@ -128,6 +128,7 @@ def test_more_noise_is_expected_to_rank_worse() -> None:
 def test_events_and_guarantees(mechanism: Any, rows: int | None, events: Any) -> None:
     made = plan_release(clouds(4), spend=SPEND, mechanism=mechanism, expected_rows=rows, **COMMON)
     assert tuple(type(event) for event in made.events) == events
+    assert isinstance(made.events[0], CappedCounts | SubsampledCounts)
     assert made.events[0].sigma == made.sigma
     assert (made.rows_sigma is None) == (RowCount not in events)
     assert [promise.relation for promise in made.guarantees] == ["add_or_remove", "replace"]

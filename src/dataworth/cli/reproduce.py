@@ -94,7 +94,7 @@ def reproduce(
 
 def _experiments() -> dict[str, Experiment]:
     """Every experiment by its name."""
-    from dataworth.papers import attacks, gmvaluator, private, privalue, tknn
+    from dataworth.papers import attacks, gmvaluator, privalue, private, tknn
 
     found = (tknn, private, attacks, gmvaluator, privalue)
     return {name: experiment for paper in found for name, experiment in paper.EXPERIMENTS.items()}

@@ -267,7 +267,7 @@ def _between(low: tuple[int, float], high: tuple[int, float], wanted: float) -> 
     if not (math.isfinite(costs) and costs > saves > 0):
         return (a + b) // 2
     share = math.log(costs / wanted) / math.log(costs / saves)
-    found = round(a * (b / a) ** share)
+    found = int(a * (b / a) ** share)
     pad = max(1, (b - a) // 32)
     return min(max(found + (pad if b - found > found - a else -pad), a + 1), b - 1)
 

@@ -41,7 +41,7 @@ from dataworth.valuation.packages import (
     shape_of,
 )
 from dataworth.valuation.private_rows import check_columns, private_rows
-from dataworth.valuation.releases import _who_answers as who_answers
+from dataworth.valuation.releases import who_answers
 
 if TYPE_CHECKING:
     from dataworth.privacy.ledger import Ledger
@@ -164,6 +164,15 @@ class Reply:
         provider: Its name.
         fidelity: Two noisy counts and what they promise.
         model: The recipe of the model that was asked about.
+
+    Example:
+        >>> import dataworth as dw
+        >>> from fractions import Fraction
+        >>> promised = dw.Guarantee(dw.Budget(0.25, 1e-6), dw.Row(), "add_or_remove", joint=False)
+        >>> found = dw.Fidelity(agree=81, disagree=19, scale=Fraction(4), guarantee=promised, question="0" * 64)
+        >>> reply = dw.Reply("clinic", found, dw.RidgeAccuracy())
+        >>> dw.Reply.from_json(reply.to_json()) == reply
+        True
     """
 
     provider: str

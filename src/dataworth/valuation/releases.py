@@ -37,7 +37,7 @@ from dataworth.valuation.task import bar, class_list, encode
 if TYPE_CHECKING:
     from dataworth.privacy.ledger import Ledger
 
-__all__ = ["release_points"]
+__all__ = ["release_points", "who_answers"]
 
 UNUSABLE, BEYOND = 1, 2  # positions in records.release.REASONS
 _MOST_NAME = 500
@@ -112,7 +112,7 @@ def release_points(
         >>> release.stamp, len(release.for_owner("bob")), len(release.for_owner("nobody"))
         ('NOT PRIVATE', 2, 0)
     """
-    source, whose, relation = _who_answers(ledger, spend, unit, insecure_seed)
+    source, whose, relation = who_answers(ledger, spend, unit, insecure_seed)
     _check_question(validation, method)
     check_rows(expected_rows)
     known = class_list(validation, classes)
@@ -165,10 +165,15 @@ def release_points(
 # -- before anything is counted --------------------------------------------------------------------
 
 
-def _who_answers(
+def who_answers(
     ledger: Ledger | None, spend: Budget | None, unit: Unit | None, insecure_seed: int | None
 ) -> tuple[Source, Unit, Relation]:
-    """The source of randomness, and the unit and relation that are kept account of."""
+    """The source of randomness, and the unit and relation that are kept account of.
+
+    Raises:
+        InputError: Neither a ledger nor a seed.
+        LedgerError: A ledger together with a seed or another unit, or without anything to spend.
+    """
     from dataworth.records import Row
 
     if ledger is None:

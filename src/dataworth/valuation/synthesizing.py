@@ -40,7 +40,7 @@ from dataworth.valuation.fidelity import agreement, noisy_agreement
 from dataworth.valuation.games import RidgeAccuracy
 from dataworth.valuation.packages import read_package, sample_sheet, write_package
 from dataworth.valuation.private_rows import check_columns, label_list, private_rows, warn_of_weak_delta
-from dataworth.valuation.releases import _who_answers as who_answers
+from dataworth.valuation.releases import who_answers
 from dataworth.valuation.task import encode
 
 if TYPE_CHECKING:
@@ -175,6 +175,15 @@ def self_check(points: Points, package: Package, *, public: Points | None = None
 
     Raises:
         DataError: Columns or labels that do not fit, or a package that is declared empty.
+
+    Example:
+        >>> import dataworth as dw, numpy as np
+        >>> promised = dw.Guarantee(dw.Budget(4, 1e-5), dw.Row(), "add_or_remove", joint=False)
+        >>> rows = dw.Points([[0.1], [0.9]], ["well", "ill"])
+        >>> package = dw.Package("clinic", rows, np.array(["ill", "well"]), promised, (), "by hand")
+        >>> mine = dw.Points([[0.2], [0.1], [0.8]], ["well", "well", "ill"])
+        >>> dw.self_check(mine, package).rows()[2]
+        ('accuracy on your rows of a model trained on the synthetic ones', 1.0)
     """
     if package.points is None:
         raise DataError("a package that is declared empty has nothing to check")

@@ -23,7 +23,7 @@ from dataworth.synthesis.protocol import Synthesizer
 from dataworth.valuation.calibration import Calibration, learn_calibration
 from dataworth.valuation.games import RidgeAccuracy
 
-__all__ = ["EXPERIMENTS"]
+__all__ = ["EXPERIMENTS", "TABLES", "Plan", "run_plan"]
 
 SEEDS = 3
 DELTA = "1e-5"
@@ -100,7 +100,9 @@ class Plan:
     seeds: int = SEEDS
 
 
-def _run(plan: Plan) -> Callable[[Experiment, Setting], list[Result]]:
+def run_plan(plan: Plan) -> Callable[[Experiment, Setting], list[Result]]:
+    """An experiment that tries what a plan says."""
+
     def measure(experiment: Experiment, setting: Setting) -> list[Result]:
         return _measure(plan, experiment, setting)
 
@@ -274,22 +276,22 @@ EXPERIMENTS: dict[str, Experiment] = {
         Experiment(
             "privalue",
             "PriValue, small: providers valued on private copies at epsilon 4",
-            _run(Plan(_ALL, ("iid", "uneven"), ("4",))),
+            run_plan(Plan(_ALL, ("iid", "uneven"), ("4",))),
         ),
         Experiment(
             "privalue-evolution",
             "PriValue: ten providers by Private Evolution",
-            _run(Plan(EVOLVED, SPLITS, ("1", "4", "10"))),
+            run_plan(Plan(EVOLVED, SPLITS, ("1", "4", "10"))),
         ),
         Experiment(
             "privalue-privimage",
             "PriValue: five providers by PrivImage",
-            _run(Plan(IMAGINED, ("iid", "uneven"), ("1", "4", "10"))),
+            run_plan(Plan(IMAGINED, ("iid", "uneven"), ("1", "4", "10"))),
         ),
         Experiment(
             "privalue-table",
             "PriValue: five providers of a table by Private Evolution",
-            _run(Plan(TABLES, SPLITS, ("1", "4", "10"))),
+            run_plan(Plan(TABLES, SPLITS, ("1", "4", "10"))),
         ),
     )
 }

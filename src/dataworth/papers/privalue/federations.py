@@ -105,8 +105,8 @@ def deal(pools: Pools, split: Split, providers: int, seed: int, *, rows: int | N
     """Deal the private rows out.
 
     ``iid`` shuffles and cuts into equal parts. ``uneven`` gives the providers sizes from 0.4 to 1.6 times the mean and
-    false labels from none to 60 percent (of ten classes; see :func:`most_noise`), each evenly spaced and in random order. ``skewed`` draws a share of every
-    class for each provider from a Dirichlet law of 0.5, with all labels true.
+    false labels from none to 60 percent (of ten classes; see :func:`most_noise`), each evenly spaced and in random
+    order. ``skewed`` draws a share of every class for each provider from a Dirichlet law of 0.5, with all labels true.
 
     Args:
         pools: Of a data set.
