@@ -142,12 +142,17 @@ class Guarantee:
     def __post_init__(self) -> None:
         check_relation(self.relation)
 
-    def __str__(self) -> str:
+    @property
+    def hides(self) -> str:
+        """Which change of the data nobody can tell, in words."""
         change = "added or removed" if self.relation == "add_or_remove" else "replaced by any other"
+        return f"{self.unit} {change}"
+
+    def __str__(self) -> str:
         if not self.private:
             return "NOT PRIVATE: the randomness was seeded or left out, so nothing is hidden."
         kind = "Joint differential privacy" if self.joint else "Differential privacy"
-        return f"{kind}, {self.unit} {change}: {self.budget}."
+        return f"{kind}, {self.hides}: {self.budget}."
 
 
 def in_words(amount: Decimal) -> str:

@@ -268,9 +268,9 @@ def _flags(
             f"No answer from {', '.join(own)}: the counts in the package are used, which are of a model trained on "
             "that provider's copy alone and do not compare with answers about all copies."
         )
-    promises = {(str(promise.unit), promise.relation) for promise in spent if promise is not None}
+    promises = {promise.hides for promise in spent if promise is not None}
     if len(promises) > 1:
-        said = "; ".join(f"{unit}, {relation}" for unit, relation in sorted(promises))
+        said = "; ".join(sorted(promises))
         flags.append(f"Providers do not promise the same: {said}. Their epsilons do not compare.")
     if len(packages) > 1:
         flags.append(ADDS_UP)
@@ -305,7 +305,7 @@ def _table(
             None if reply is None else float(reply.fidelity.guarantee.budget.epsilon),
             None if promise is None else float(promise.budget.epsilon),
             None if promise is None else float(promise.budget.delta),
-            None if promise is None else f"{promise.unit}, {promise.relation}",
+            None if promise is None else promise.hides,
             None if counts is None else counts.agree,
             None if counts is None else counts.disagree,
             None if counts is None else "all copies" if counts.question else "its own copy",
