@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from sklearn.dummy import DummyClassifier
 from sklearn.ensemble import RandomForestClassifier
 from sklearn.linear_model import LinearRegression, LogisticRegression
-from sklearn.metrics import balanced_accuracy_score, get_scorer
+from sklearn.metrics import balanced_accuracy_score, f1_score, get_scorer, make_scorer
 from sklearn.naive_bayes import GaussianNB
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
@@ -86,6 +86,31 @@ def test_the_digest_is_of_everything_that_counts(utility: Utility) -> None:
     assert UTILITIES[0].game(players, validation).digest != UTILITIES[1].game(players, validation).digest
     fewer = ModelScore(DecisionTreeClassifier(max_depth=2)), ModelScore(DecisionTreeClassifier(max_depth=3))
     assert fewer[0].game(players, validation).digest != fewer[1].game(players, validation).digest
+
+
+def test_scorers_of_one_name_make_different_games() -> None:
+    def weighted(weight: float) -> Any:
+        return lambda model, x, y: weight * model.score(x, y)
+
+    def named(score: Any) -> Any:
+        return lambda y, found: 1.0 * score(y, found)
+
+    scorers = [
+        lambda model, x, y: model.score(x, y),
+        lambda model, x, y: -model.score(x, y),
+        weighted(2.0),
+        weighted(3.0),
+        make_scorer(f1_score, average="macro"),
+        make_scorer(f1_score, average="micro"),
+        make_scorer(balanced_accuracy_score),
+        make_scorer(named(balanced_accuracy_score)),
+        make_scorer(lambda y, found: -balanced_accuracy_score(y, found)),
+    ]
+    own, validation = rows(1, 6), rows(9, 20)
+    digests = [ModelScore(GaussianNB(), scorer).game([own], validation).digest for scorer in scorers]
+    assert len(set(digests)) == len(scorers)
+    assert ModelScore(GaussianNB(), scorers[4]).game([own], validation).digest == digests[4]
+    assert ModelScore(GaussianNB(), weighted(2.0)).game([own], validation).digest == digests[2]
 
 
 # -- ridge ----------------------------------------------------------------------------------------

@@ -292,6 +292,21 @@ def test_a_bomb_is_not_unpacked(path: Path, monkeypatch: pytest.MonkeyPatch) -> 
         read_package(path)
 
 
+def test_an_array_that_claims_to_be_endless(path: Path) -> None:
+    header = {"descr": "<f8", "fortran_order": False, "shape": (10**13,)}
+    with zipfile.ZipFile(path, "w") as archive, archive.open("x.npy", "w") as file:
+        np.lib.format.write_array_header_1_0(file, header)
+    with pytest.raises(DataError, match="damaged"):
+        read_package(path)
+
+
+def test_lists_in_lists_without_end(path: Path) -> None:
+    np.savez(path.with_suffix(".npz"), about=np.array("[" * 100_000))
+    path.with_suffix(".npz").rename(path)
+    with pytest.raises(DataError, match="damaged"):
+        read_package(path)
+
+
 @pytest.mark.parametrize("content", [b"", b"PK", b"no package", b"PK\x05\x06" + b"\0" * 18])
 def test_other_files(path: Path, content: bytes) -> None:
     path.write_bytes(content)

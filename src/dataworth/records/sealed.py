@@ -19,6 +19,12 @@ from dataworth.records.files import whole_file
 
 __all__ = ["digest_of", "read_sealed", "write_sealed"]
 
+# What a damaged or malicious file can raise: an array of many terabytes by its header, lists in lists without end, ...
+_STRANGE = (
+    EOFError, KeyError, TypeError, ValueError, OSError, NotImplementedError, BadZipFile, zlib.error, AttributeError,
+    MemoryError, RecursionError,
+)  # fmt: skip
+
 
 def write_sealed(
     path: str | os.PathLike[str], made: str, about: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]
@@ -69,7 +75,7 @@ def read_sealed(
         found, digest = about["format"], about.pop("digest")
     except FileNotFoundError:
         raise DataError(f"there is no file {name}") from None
-    except (EOFError, KeyError, TypeError, ValueError, OSError, NotImplementedError, BadZipFile, zlib.error) as trouble:
+    except _STRANGE as trouble:
         raise DataError(
             f"{name} is no {what}, or a damaged one ({type(trouble).__name__}); {maker} writes such files"
         ) from None

@@ -7,12 +7,14 @@ a validation set it makes a :class:`Game`, which answers one question: what is t
 from __future__ import annotations
 
 import hashlib
+import marshal
 import math
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from numbers import Integral, Real
+from types import FunctionType
 from typing import Any, Protocol, TypeAlias, runtime_checkable
 
 import numpy as np
@@ -534,5 +536,15 @@ class _ModelGame(_Seated):
         import sklearn
 
         settings = sorted(self._model.estimator.get_params().items())
-        scorer = getattr(self._model.scoring, "__module__", "")
-        return f"{self._rule!r} {scorer} {settings!r} scikit-learn {sklearn.__version__}"
+        return f"{self._rule!r} {_scorer_told(self._model.scoring)} {settings!r} scikit-learn {sklearn.__version__}"
+
+
+def _scorer_told(scoring: str | Scorer) -> str:
+    """A scorer with all that it does: functions of one name, such as lambdas, may do different things."""
+    if not isinstance(scoring, FunctionType):
+        held = sorted(getattr(scoring, "__dict__", {}).items())  # make_scorer keeps its function and settings there
+        parts = [f"{name}={_scorer_told(part) if callable(part) else repr(part)}" for name, part in held]
+        return f"{type(scoring).__module__} {scoring!r} {parts}"
+    code = hashlib.blake2b(marshal.dumps(scoring.__code__), digest_size=16).hexdigest()
+    enclosed = [cell.cell_contents for cell in scoring.__closure__ or ()]
+    return f"{scoring.__module__} {code} {scoring.__defaults__!r} {scoring.__kwdefaults__!r} {enclosed!r}"

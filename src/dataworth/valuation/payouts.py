@@ -97,7 +97,7 @@ def payout(
         total: What is divided, with no more decimals than ``currency_digits``; a float stands for the decimal text that
             Python prints for it.
         currency_digits: Decimals of the money: 2 for cents.
-        negative: A value below zero gets nothing and the others are scaled (``"zero"``), or nothing is divided
+        negative: A value below zero counts as zero and the others are scaled (``"zero"``), or nothing is divided
             (``"refuse"``).
         noisy: Pay by the values as they are (``"keep"``), or draw them toward equal parts by how little of their spread
             is noise (``"shrink"``): reliability = var / (var + mean squared standard error), where var is what the
@@ -146,7 +146,8 @@ def payout(
     if shares.stamp:
         flags.append("NOT PRIVATE: these shares were made with nothing known to protect the data of some provider.")
     if below:
-        flags.append(f"{len(below)} of {len(shares)} values are below zero; they are paid nothing.")
+        become = "they are paid nothing" if noisy == "keep" else "they count as zero, and are drawn toward equal parts"
+        flags.append(f"{len(below)} of {len(shares)} values are below zero; {become}.")
     parts, rule = _parts(shares)
     if not (shares.values[present] > 0).any():
         flags.append("No value is above zero, so the amount is divided in equal parts.")
