@@ -401,3 +401,31 @@ def test_a_killed_command_pays_once(house: Path, pack: Pack, monkeypatch: pytest
     for path, raw in left.items():
         assert path.read_bytes() == raw
     assert read_package(package).provider == "clinic-a"
+
+
+def test_saved_shares_are_weighed_anew(run: Run, house: Path, pack: Pack) -> None:
+    for name in "ab":
+        assert pack(name, "--fidelity", "own").code == 0
+    judged = ["--validation", house / "val.parquet", "--label", "y"]
+    first = house / "first.parquet"
+    assert run("providers", house / "packages", *judged, "--out", first).code == 0
+    again = house / "again.parquet"
+    assert run("providers", first, "--weights", 1, 0, 0, "--out", again).code == 0
+    old, new = dw.Shares.load(first), dw.Shares.load(again)
+    assert np.array_equal(new.values, dw.recalibrate(old, dw.Calibration(1, 0, 0)).values)
+    assert not np.array_equal(new.values, old.values)
+    assert new.spent == old.spent
+    refused(run("providers", first, *judged), "weighed anew alone")
+    refused(run("providers", first, again), "weighed anew alone")
+
+
+def test_neighbours_can_judge(run: Run, house: Path, pack: Pack) -> None:
+    for name in "ab":
+        assert pack(name).code == 0
+    judged = [house / "packages", "--validation", house / "val.parquet", "--label", "y"]
+    done = run("providers", *judged, "--radius", 0.2, "--metric", "euclidean", "--out", house / "out.parquet")
+    assert done.code == 0, done.err
+    shares = dw.Shares.load(house / "out.parquet")
+    assert "NeighborAccuracy(radius=0.2, metric='euclidean')" in shares.coalitions.utility
+    refused(run("providers", *judged, "--radius", 0.2, "--penalty", 2), "--penalty")
+    refused(run("providers", *judged, "--metric", "cosine"), "--metric goes with --radius")

@@ -175,6 +175,7 @@ NOT_A_NUMBER = np.full((20, 2), np.nan, dtype=np.float32)
 STRANGE = [
     put_array("x", NOT_A_NUMBER),
     put_array("x", np.full((20, 2), np.inf)),
+    put_array("x", np.full((20, 2), 1e300)),
     put_array("x", np.zeros((20, 2), dtype=np.complex128)),
     put_array("x", np.zeros((0, 2), dtype=np.float32)),
     put_array("x", np.zeros(20, dtype=np.float32)),
@@ -221,6 +222,7 @@ STRANGE = [
     put("empty", True),
     put("evidence", [{"is": "spell"}]),
     put("evidence", [{"is": "table", "name": "t"}]),
+    put("evidence", [{"is": "table", "name": "t", "title": "t", "columns": {"a": [10**400]}}]),
     put("evidence", "spell"),
     put("evidence", None),
     put("provenance", {"a": [1]}),

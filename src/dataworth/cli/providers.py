@@ -31,7 +31,11 @@ def _output(*names: str, help: str, metavar: str | None = None) -> Any:
 def providers(
     *,
     packages: Annotated[
-        list[Path], typer.Argument(metavar="PACKAGES", help="Files of dataworth synthesize, or folders of them.")
+        list[Path],
+        typer.Argument(
+            metavar="PACKAGES",
+            help="Files of dataworth synthesize, or folders of them; or one file of shares to weigh anew.",
+        ),
     ],
     validation: Annotated[
         Path | None,
@@ -57,6 +61,13 @@ def providers(
     random_features: Annotated[
         int | None, _value("--random-features", metavar="N", help="Of the ridge model, in place of the columns.")
     ] = None,
+    radius: Annotated[
+        float | None,
+        _value("--radius", metavar="R", help="Judge by the neighbours within R (Threshold-KNN) instead; no training."),
+    ] = None,
+    metric: Annotated[
+        str | None, _value("--metric", metavar="NAME", help="Of --radius: cosine or euclidean; default cosine.")
+    ] = None,
     exact: Annotated[bool | None, _value("--exact/--sample", help="All coalitions, or random orders.")] = None,
     max_permutations: Annotated[int, _value("--max-permutations", metavar="N", help="Orders at most.")] = 1000,
     target_error: Annotated[
@@ -81,6 +92,13 @@ def providers(
         raise InputError(
             "--ask writes a question and values nothing; leave out --validation, --answers, --out, --report"
         )
+    if radius is not None and (penalty is not None or random_features is not None):
+        raise InputError("--radius judges by neighbours; --penalty and --random-features are of the ridge model")
+    if metric is not None and radius is None:
+        raise InputError("--metric goes with --radius")
+    if packages[0].suffix.lower() in (".parquet", ".pq"):
+        _weigh_anew(packages, weights, scale, out, report, as_json, others=(validation, ask, answers, radius, work))
+        return
     if ask is None and validation is None:
         raise InputError("name the public rows that judge with --validation, or write a question with --ask")
     from dataworth.valuation.games import RidgeAccuracy
@@ -95,7 +113,7 @@ def providers(
         some,
         validation,
         label,
-        utility=model,
+        utility=model if radius is None else _neighbours(radius, metric),
         answers=_files(answers or [], ".json", "answer"),
         calibration=_calibration(weights, scale),
         exact=exact,
@@ -104,6 +122,10 @@ def providers(
         folder=work,
         seed=seed,
     )
+    _keep(shares, out, report, as_json)
+
+
+def _keep(shares: Shares, out: Path | None, report: Path | None, as_json: bool) -> None:
     if out is not None:
         shares.save(out)  # at once: whatever fails later, the work is kept
     if report is not None:
@@ -111,6 +133,32 @@ def providers(
 
         dw.write_report([shares], report)
     _tell(shares, out, report, as_json)
+
+
+def _weigh_anew(
+    paths: Sequence[Path],
+    weights: tuple[float, float, float] | None,
+    scale: float | None,
+    out: Path | None,
+    report: Path | None,
+    as_json: bool,
+    *,
+    others: Sequence[object],
+) -> None:
+    """Shares that were saved, with another calibration: nothing is trained or asked again."""
+    from dataworth.records import Shares
+    from dataworth.valuation.calibration import recalibrate
+
+    saved = Shares.load(paths[0])  # first, so that a table of rows is named as what it is
+    if len(paths) > 1 or any(other is not None for other in others):
+        raise InputError("a file of shares is weighed anew alone, with --weights and --scale; it needs nothing else")
+    _keep(recalibrate(saved, _calibration(weights, scale)), out, report, as_json)
+
+
+def _neighbours(radius: float, metric: str | None) -> Any:
+    from dataworth.valuation.games import NeighborAccuracy
+
+    return NeighborAccuracy(radius, metric or "cosine")  # type: ignore[arg-type]  # checked there
 
 
 def _files(given: Sequence[Path], ending: str, what: str) -> list[Path]:

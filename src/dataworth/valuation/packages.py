@@ -25,7 +25,8 @@ from dataworth.privacy.accounting import calibrate_laplace
 from dataworth.privacy.events import events_from_json
 from dataworth.privacy.kinds import DisjointCounts, Event
 from dataworth.privacy.ledger import Charge, admission
-from dataworth.records import Budget, Exhibit, Fidelity, Guarantee, Owner, Package, Points, Row, Table
+from dataworth.privacy.mechanisms import check_sigma
+from dataworth.records import Budget, Evidence, Exhibit, Fidelity, Guarantee, Owner, Package, Points, Row, Table
 from dataworth.records.evidence import evidence_from_json, evidence_to_json
 from dataworth.records.sealed import digest_of, read_sealed, write_sealed
 
@@ -293,9 +294,19 @@ def _from_parts(about: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]) ->
         synthesizer=_text(about["synthesizer"], "the name of its synthesizer"),
         fidelity=None if about["fidelity"] is None else fidelity_from_json(about["fidelity"]),
         image_shape=shape_of(about["image_shape"]),
-        evidence=evidence_from_json(about["evidence"]),
+        evidence=_evidence_of(about["evidence"]),
         provenance={_text(key, "a key"): _fact(value) for key, value in about["provenance"].items()},
     )
+
+
+def _evidence_of(given: Any) -> tuple[Evidence, ...]:
+    """Tables and exhibits of a stranger, with numbers that can be drawn."""
+    evidence = evidence_from_json(given)
+    tables = [piece.table if isinstance(piece, Exhibit) else piece for piece in evidence]
+    columns = (column for table in tables if isinstance(table, Table) for column in table.columns.values())
+    if any(type(cell) is int and abs(cell) >= 2**64 for column in columns for cell in column):
+        raise DataError("its figures hold a whole number of more than 64 bits")
+    return evidence
 
 
 def classes_of(given: object) -> NDArray[Any]:
@@ -327,6 +338,8 @@ def rows_of(arrays: Mapping[str, NDArray[Any]], classes: NDArray[Any], features:
         raise DataError("its codes must be one int32 a row")
     if codes.size and not (codes.min() >= 0 and codes.max() < classes.size):
         raise DataError("some of its rows have a code that stands for no class")
+    if x.dtype == np.float64 and x.size and not (np.abs(x) <= np.finfo(np.float32).max).all():  # nor what is no number
+        raise DataError("some of its rows hold numbers that float32 cannot hold, which no synthetic row does")
     if features is not None and not (isinstance(features, list) and all(isinstance(name, str) for name in features)):
         raise DataError("the names of its columns must be a list of texts")
     return Points(x, classes[codes], features=features)
@@ -444,7 +457,7 @@ def describe_features(features: Sequence[str] | None, columns: int) -> str:
 
 
 def check_counts(found: Fidelity) -> None:
-    """Refuse noisy counts whose noise is not enough for what they promise.
+    """Refuse noisy counts whose noise is not enough for what they promise, or is none that is ever drawn.
 
     Args:
         found: The counts.
@@ -454,6 +467,7 @@ def check_counts(found: Fidelity) -> None:
     """
     promise = found.guarantee
     try:
+        check_sigma(found.scale)
         needed = calibrate_laplace(promise.budget.epsilon, unit=promise.unit, relation=promise.relation)
     except MethodError as trouble:
         raise DataError(f"its promise cannot be kept: {trouble}") from None
