@@ -246,6 +246,7 @@ def test_a_strange_reply_is_refused(tmp_path: Path) -> None:
     refused({"more": 1}, "other parts")
     refused({"fidelity": {**plain["fidelity"], "scale": "1/8"}}, "takes noise of scale")
     refused({"fidelity": {**plain["fidelity"], "agree": 1e9}}, "whole number")
+    refused({"fidelity": {**plain["fidelity"], "scale": f"{10**30}/1"}}, "cannot be kept")
     refused({"fidelity": 3}, "answer must say")
     refused({"model": {"penalty": 1}}, "recipe")
     for text in ("", "[]", "{}", "null", "[" * 10**5, '{"digest": 3}'):

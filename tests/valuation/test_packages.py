@@ -6,6 +6,7 @@ import json
 import pickle
 import zipfile
 from collections.abc import Callable
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from hypothesis import strategies as st
 
 from dataworth.errors import DataError
 from dataworth.privacy.events import events_to_json
+from dataworth.privacy.kinds import GradientSteps, SubsampledCounts
 from dataworth.records import Budget, Guarantee, Owner, Package, Points, Row, Table
 from dataworth.records.sealed import write_sealed
 from dataworth.valuation import packages
@@ -151,6 +153,31 @@ def test_a_declared_budget_that_does_not_fit_its_noise(path: Path) -> None:
         about["guarantee"] |= changed
         with pytest.raises(DataError, match="cost more"):
             read_package(sealed(path, about, arrays))
+
+
+@pytest.mark.parametrize(
+    ("events", "most"),
+    [
+        ([GradientSteps(Fraction(1, 16384), Fraction(1, 2), 1)], 1),
+        ([GradientSteps(Fraction(1, 2), Fraction(1, 2), 10**7)], 1),
+        ([GradientSteps(Fraction(1, 16384), Fraction(1, 10**9), 10**7)], 1),
+        ([SubsampledCounts(Fraction(1, 16384), Fraction(1, 2), 10**7)], 1000),
+        ([SubsampledCounts(Fraction(2**18), Fraction(1, 2), 10)], 1000),
+    ],
+    ids=str,
+)
+def test_events_that_would_fill_the_memory_are_not_accounted(path: Path, events: Any, most: int) -> None:
+    about, arrays = parts(package_of("clinic", rows(20)))
+    about["events"] = events_to_json(events)
+    about["guarantee"] |= {"unit": "row" if most == 1 else "owner", "max_rows": most, "epsilon": "100", "delta": "0.1"}
+    with pytest.raises(DataError, match=r"cost more, or cannot be accounted"):
+        read_package(sealed(path, about, arrays))
+
+
+def test_noisy_steps_are_accounted(path: Path) -> None:
+    steps = GradientSteps(Fraction(2), Fraction(1, 10), 40)
+    package = package_of("clinic", rows(20), events=tuple(events_to_json([steps])))
+    assert read_package(write_package(package, path)).events == package.events
 
 
 def put(part: str, value: Any) -> Callable[[dict[str, Any], dict[str, Any]], None]:
