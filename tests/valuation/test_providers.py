@@ -72,6 +72,15 @@ def test_equal_providers_get_equal_shares() -> None:
     assert shares.shares == pytest.approx(np.full(3, 1 / 3))
 
 
+def test_the_same_rows_under_several_names_are_flagged() -> None:
+    once = rows(40, 3)
+    turned = Points(once.x[::-1], once.y[::-1], features=once.features)
+    shares = value([package_of("a", once), package_of("b", turned), package_of("c", rows(40, 4))])
+    assert [flag for flag in shares.flags if "the same rows" in flag and "of a, b hold" in flag]
+    apart = value([package_of("a", once), package_of("c", rows(40, 4))])
+    assert not [flag for flag in apart.flags if "the same rows" in flag]
+
+
 def test_the_order_of_packages_changes_nothing_but_the_order() -> None:
     packages = some(a=0.0, b=0.2, c=0.4)
     one, other = value(packages), value(packages[::-1])

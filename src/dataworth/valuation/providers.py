@@ -19,6 +19,7 @@ import numpy as np
 import dataworth
 from dataworth.errors import DataError, InputError, MethodError
 from dataworth.records import Budget, Evidence, Exhibit, Fidelity, Guarantee, Package, Points, Shares, Table
+from dataworth.records.sealed import digest_of
 from dataworth.valuation.calibration import Calibration
 from dataworth.valuation.coalitions import solve_game
 from dataworth.valuation.fidelity import Reply, ask, packages_that_fit
@@ -275,6 +276,18 @@ def _flags(
     if len(packages) > 1:
         flags.append(ADDS_UP)
     return flags
+
+
+def _same_rows(packages: Sequence[Package]) -> list[list[str]]:
+    """Groups of providers whose packages hold the same rows, in whatever order."""
+    groups: dict[str, list[str]] = {}
+    for package in packages:
+        if package.points is not None:
+            codes = encode(package.points.y, package.classes)
+            table = np.column_stack([np.asarray(package.points.x, dtype=np.float64) + 0.0, codes])
+            order = np.lexsort(table.T)
+            groups.setdefault(digest_of({}, {"rows": table[order]}), []).append(package.provider)
+    return [names for names in groups.values() if len(names) > 1]
 
 
 def _table(

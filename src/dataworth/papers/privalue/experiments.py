@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from pathlib import Path
 
@@ -15,24 +15,25 @@ from dataworth.models.cache import default_folder
 from dataworth.papers.experiment import Experiment, Result, Setting
 from dataworth.papers.privalue.federations import SPLITS, Pools, Split, deal, is_there, most_noise, open_pools
 from dataworth.papers.privalue.simulated import FIDELITY_SHARE, Outcome, simulate
-from dataworth.records import Budget, Exhibit, Table
+from dataworth.records import Budget, Exhibit, Points, Table
 from dataworth.records.evidence import Cell
 from dataworth.synthesis.candidates import EmbeddingCandidates
 from dataworth.synthesis.private_evolution import PrivateEvolution
 from dataworth.synthesis.protocol import Synthesizer
 from dataworth.valuation.calibration import Calibration, learn_calibration
-from dataworth.valuation.games import RidgeAccuracy
+from dataworth.valuation.games import Game, Labels, RidgeAccuracy
 
 __all__ = ["EXPERIMENTS", "TABLES", "Plan", "run_plan"]
 
 SEEDS = 3
 DELTA = "1e-5"
-MOCKS = 3
 IMAGINED_ROWS = 2_000  # images of a copy by PrivImage, whatever its provider has
 JUDGE = RidgeAccuracy(random_features=512)
 
 PUBLISHED = {"evolution": (0.326, 0.067, 0.95), "privimage": (0.387, 0.142, 1.00)}
 """Relative error before and after calibration, and Spearman after it, at epsilon 4, on CIFAR-10."""
+
+BY = {"evolution": "Private Evolution", "privimage": "PrivImage"}
 
 WAYS = {
     "none": "none",
@@ -58,6 +59,8 @@ class Case:
         maker: The synthesizer, given what is public.
         rows: How many rows are dealt out; None deals all.
         pixels: Whether rows are pixels.
+        mocks: Federations of public rows that scale and weights are learned from.
+        most_seeds: Not more seeds than this, where copies take minutes each.
     """
 
     dataset: str
@@ -66,6 +69,8 @@ class Case:
     maker: Maker
     rows: int | None = None
     pixels: bool = False
+    mocks: int = 3
+    most_seeds: int | None = None
 
 
 def _evolution(pools: Pools) -> Synthesizer:
@@ -82,7 +87,7 @@ def _privimage(pools: Pools) -> Synthesizer:
 
 
 EVOLVED = (Case("mnist", 10, "evolution", _evolution), Case("cifar10", 10, "evolution", _evolution))
-IMAGINED = (Case("mnist", 5, "privimage", _privimage, rows=25_000, pixels=True),)
+IMAGINED = Case("mnist", 5, "privimage", _privimage, rows=25_000, pixels=True, mocks=1)
 TABLES = (Case("pol", 5, "evolution", _evolution),)
 
 
@@ -121,31 +126,14 @@ def _measure(plan: Plan, experiment: Experiment, setting: Setting) -> list[Resul
     seeds = range(setting.seeds or plan.seeds)
     for case in setting.bar(cases, "federations"):
         try:
-            pools = open_pools(case.dataset, setting.data, pixels=case.pixels, progress=setting.progress)
-            synthesizer = case.maker(pools)
+            found, drawn = _tried(plan, case, experiment, setting, seeds[: case.most_seeds], work)
         except MissingExtra as missing:
             if setting.datasets is not None:
                 raise
-            absent.append(f"{case.dataset} by {case.by} ({missing})")
+            absent.append(f"{case.dataset} by {BY[case.by]} ({missing})")
             continue
-        for epsilon in plan.epsilons:
-            learned = _learned(case, pools, synthesizer, epsilon, work, setting)
-            for split in plan.splits:
-                outcomes = [
-                    simulate(
-                        deal(pools, split, case.providers, seed, rows=case.rows),
-                        synthesizer,
-                        Budget(epsilon, DELTA),
-                        _calibrations(learned),
-                        JUDGE,
-                        folder=work,
-                        progress=setting.progress,
-                    )
-                    for seed in seeds
-                ]
-                rows += _rows(case, split, epsilon, outcomes)
-                if split == "uneven":
-                    pictures.append(_picture(experiment, case, epsilon, outcomes[0]))
+        rows += found
+        pictures += drawn
     if not rows:
         raise DataError(
             f"{str(setting.data)!r} has none of the data sets that {experiment.name} uses, or what they need is not "
@@ -156,15 +144,44 @@ def _measure(plan: Plan, experiment: Experiment, setting: Setting) -> list[Resul
         "over the sum of real values. Real values are those of the game of the real rows, which no coordinator sees: "
         "the data here are public. 'none' are the values of the game of the copies; the uniform split divides the gain "
         "of the copies in equal parts. Published: CIFAR-10, epsilon 4, classifier and split of the budget unknown. "
-        f"Fidelity costs {FIDELITY_SHARE} of epsilon, the copy the rest. Scale and weights are learned from {MOCKS} "
+        f"Fidelity costs {FIDELITY_SHARE} of epsilon, the copy the rest. Scale and weights are learned from pretended "
         "federations of public rows. Where providers are alike (iid), ranks mean nothing.",
-        f"Seeds 0 to {seeds[-1]}: means over seeds and, beside relative errors, standard deviations.",
+        "Seeds count from 0: means over seeds and, beside relative errors, standard deviations.",
     ]
     if absent:
         note.append(f"Left out: {'; '.join(absent)}.")
     note.append(f"Run time {time.perf_counter() - began:.0f} s.")
     columns = {key: [row[key] for row in rows] for key in rows[0]}
     return [Table(experiment.name, experiment.title, columns, " ".join(note)), *pictures]
+
+
+def _tried(
+    plan: Plan, case: Case, experiment: Experiment, setting: Setting, seeds: range, work: Path
+) -> tuple[list[dict[str, Cell]], list[Result]]:
+    """Rows and pictures of one kind of federation, at every budget and split."""
+    pools = open_pools(case.dataset, setting.data, pixels=case.pixels, progress=setting.progress)
+    synthesizer = case.maker(pools)
+    rows: list[dict[str, Cell]] = []
+    pictures: list[Result] = []
+    for epsilon in plan.epsilons:
+        learned = _learned(case, pools, synthesizer, epsilon, work, setting)
+        for split in plan.splits:
+            outcomes = [
+                simulate(
+                    deal(pools, split, case.providers, seed, rows=case.rows),
+                    synthesizer,
+                    Budget(epsilon, DELTA),
+                    _calibrations(case, learned),
+                    JUDGE,
+                    folder=work,
+                    progress=setting.progress,
+                )
+                for seed in seeds
+            ]
+            rows += _rows(case, split, epsilon, outcomes)
+            if split == "uneven":
+                pictures.append(_picture(experiment, case, epsilon, outcomes[0]))
+    return rows, pictures
 
 
 def _cases(plan: Plan, setting: Setting) -> tuple[list[Case], list[str]]:
@@ -184,37 +201,44 @@ def _cases(plan: Plan, setting: Setting) -> tuple[list[Case], list[str]]:
 
 def _learned(
     case: Case, pools: Pools, synthesizer: Synthesizer, epsilon: str, work: Path, setting: Setting
-) -> Calibration | None:
-    """Weights and scale from public rows; None for images, whose copies take minutes each."""
-    if case.pixels:
-        return None
+) -> Calibration:
+    """Weights and scale from public rows."""
     rows = len(pools.private) if case.rows is None else case.rows
-    spend = Budget(Decimal(epsilon) * (1 - FIDELITY_SHARE), DELTA)
     return learn_calibration(
         pools.public,
         pools.test,
         synthesizer=synthesizer,
         sizes=[int(size) for size in np.linspace(0.4, 1.6, case.providers) * rows / case.providers],
-        spend=spend,
-        utility=JUDGE,
-        mocks=MOCKS,
+        spend=Budget(Decimal(epsilon) * (1 - FIDELITY_SHARE), DELTA),
+        utility=_Seen(pools) if case.pixels else JUDGE,
+        mocks=case.mocks,
         label_noise=(0.0, most_noise(pools)),
         fidelity_epsilon=Decimal(epsilon) * FIDELITY_SHARE,
         model=JUDGE,
+        fixed_weights=case.pixels,  # one federation is enough for a scale, not for weights
         folder=work / "mocks",
         progress=setting.progress,
     )
 
 
-def _calibrations(learned: Calibration | None) -> dict[str, Calibration]:
-    found = {"union": Calibration()}
-    if learned is not None:
-        found |= {
-            "scaled": Calibration(scale=learned.scale),
-            "scale": Calibration(1, 0, 0, scale=learned.scale),
-            "learned": learned,
-        }
-    return found
+@dataclass(frozen=True)
+class _Seen:
+    """The judge, of rows as coalitions are judged by."""
+
+    pools: Pools
+
+    def game(self, players: Sequence[Points | None], validation: Points, classes: Labels | None = None) -> Game:
+        seen = [None if player is None else self.pools.seen(player) for player in players]
+        return JUDGE.game(seen, self.pools.seen(validation), classes)
+
+
+def _calibrations(case: Case, learned: Calibration) -> dict[str, Calibration]:
+    found = {
+        "union": Calibration(),
+        "scaled": Calibration(scale=learned.scale),
+        "scale": Calibration(1, 0, 0, scale=learned.scale),
+    }
+    return found if case.pixels else found | {"learned": learned}
 
 
 # -- tables and pictures ---------------------------------------------------------------------------
@@ -229,9 +253,10 @@ def _rows(case: Case, split: Split, epsilon: str, outcomes: Sequence[Outcome]) -
         yield {
             "data": case.dataset,
             "providers": case.providers,
-            "copies by": {"evolution": "Private Evolution", "privimage": "PrivImage"}[case.by],
+            "copies by": BY[case.by],
             "split": split,
             "epsilon": float(epsilon),
+            "seeds": len(outcomes),
             "calibration": WAYS[way],
             "relative error": _mean([one.relative for one in found]),
             "sd": float(np.std([one.relative for one in found], ddof=1)) if len(found) > 1 else None,
@@ -275,7 +300,7 @@ def _median(found: Sequence[float | None]) -> float | None:
     return float(np.median(there)) if there else None
 
 
-_ALL = (*EVOLVED, *IMAGINED, *TABLES)
+_ALL = (*EVOLVED, replace(IMAGINED, most_seeds=1), *TABLES)
 
 EXPERIMENTS: dict[str, Experiment] = {
     experiment.name: experiment
@@ -293,7 +318,7 @@ EXPERIMENTS: dict[str, Experiment] = {
         Experiment(
             "privalue-privimage",
             "PriValue: five providers by PrivImage",
-            run_plan(Plan(IMAGINED, ("iid", "uneven"), ("1", "4", "10"))),
+            run_plan(Plan((IMAGINED,), ("iid", "uneven"), ("1", "4", "10"))),
         ),
         Experiment(
             "privalue-table",

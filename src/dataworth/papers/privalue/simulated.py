@@ -8,7 +8,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from decimal import Decimal
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -125,7 +124,9 @@ def simulate(
         folder: Where what was made is kept.
         progress: Show a progress bar.
     """
-    kept = folder / f"{_key(federation, synthesizer, spend, calibrations, utility)}.json"
+    copies = _key(federation, {"by": synthesizer.describe(), "spend": str(spend)})
+    ways_asked = {name: str(calibration) for name, calibration in calibrations.items()}
+    kept = folder / f"{_key(federation, {'copies': copies, 'utility': repr(utility), **ways_asked})}.json"
     if kept.is_file():
         return Outcome.from_json(kept.read_text(encoding="utf-8"))
     test = federation.pools.seen(federation.pools.test)
@@ -137,7 +138,7 @@ def simulate(
         progress=progress,
     )
     packages = [
-        _seen(_copy(federation, at, synthesizer, spend, folder / kept.stem, progress), federation)
+        _seen(_copy(federation, at, synthesizer, spend, folder / copies, progress), federation)
         for at in range(len(federation.players))
     ]
     own = value_providers(packages, test, utility=utility, folder=folder, progress=progress)
@@ -206,23 +207,8 @@ def _noise(federation: Federation, at: int, purpose: int) -> int:
     return int(np.random.SeedSequence([federation.seed, at, purpose]).generate_state(1)[0])
 
 
-def _key(
-    federation: Federation,
-    synthesizer: Synthesizer,
-    spend: Budget,
-    calibrations: Mapping[str, Calibration],
-    utility: RidgeAccuracy,
-) -> str:
-    about: dict[str, Any] = {
-        "set": federation.pools.name,
-        "split": federation.split,
-        "rows": [len(player) for player in federation.players],
-        "seed": federation.seed,
-        "by": synthesizer.describe(),
-        "spend": str(spend),
-        "utility": repr(utility),
-        "calibrations": {name: str(calibration) for name, calibration in calibrations.items()},
-    }
+def _key(federation: Federation, more: Mapping[str, str]) -> str:
+    about = {"set": federation.pools.name, "split": federation.split, "seed": federation.seed, **more}
     digest = hashlib.blake2b(json.dumps(about, sort_keys=True).encode(), digest_size=12)
     for player in federation.players:
         digest.update(np.ascontiguousarray(player.x).tobytes() + player.y.astype("<i8").tobytes())
