@@ -269,6 +269,11 @@ def _flags(
             f"No answer from {', '.join(own)}: the counts in the package are used, which are of a model trained on "
             "that provider's copy alone and do not compare with answers about all copies."
         )
+    for names in _same_rows(packages):
+        flags.append(
+            f"The packages of {', '.join(names)} hold the same rows. Who sends a package under several names is paid "
+            "more in all than for one; make sure that they are different providers."
+        )
     promises = {promise.hides for promise in spent if promise is not None}
     if len(promises) > 1:
         said = "; ".join(sorted(promises))
