@@ -368,6 +368,14 @@ def test_what_a_coordinator_is_told(run: Run, house: Path, pack: Pack) -> None:
     refused(run("providers", path, *judged), "a.package")
 
 
+def test_shares_are_not_written_over_the_rows_that_judge(run: Run, house: Path) -> None:
+    before = (house / "val.parquet").read_bytes()
+    found = run("providers", house, "--validation", house / "val.parquet", "--out", house / "val.parquet")
+    assert found.code != 0
+    assert "write over the validation rows" in found.err
+    assert (house / "val.parquet").read_bytes() == before
+
+
 @pytest.mark.parametrize("command", ["synthesize", "providers", "answer"])
 def test_help_has_an_example(run: Run, command: str) -> None:
     assert "Example: dataworth" in run(command, "--help").out

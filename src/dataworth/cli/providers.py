@@ -96,6 +96,8 @@ def providers(
         raise InputError("--radius judges by neighbours; --penalty and --random-features are of the ridge model")
     if metric is not None and radius is None:
         raise InputError("--metric goes with --radius")
+    if out is not None and validation is not None and out.exists() and out.resolve() == validation.resolve():
+        raise InputError(f"--out would write over the validation rows in {str(validation)!r}; give it another name")
     if packages[0].suffix.lower() in (".parquet", ".pq"):
         _weigh_anew(packages, weights, scale, out, report, as_json, others=(validation, ask, answers, radius, work))
         return
