@@ -320,6 +320,18 @@ def test_a_classifier_that_scores_other_classes_is_refused() -> None:
         released(made_by, PUBLIC[:3], np.zeros(3, np.int64), 1)
 
 
+def test_images_are_judged_one_by_one() -> None:
+    """What an image votes for may not depend on the rounding that images beside it bring."""
+    seen: list[int] = []
+
+    def judge(x: NDArray[np.float32]) -> NDArray[np.float32]:
+        seen.append(len(x))
+        return by_directions(x)
+
+    released(replace(TINY, classifier=judge), PUBLIC[:5], np.zeros(5, np.int64), 1)
+    assert seen == [1] * 5
+
+
 # -- all of it -------------------------------------------------------------------------------------------------------
 
 

@@ -13,7 +13,7 @@ import pytest
 
 from dataworth.errors import BudgetExceeded, DataError, InputError, LedgerError, MethodError
 from dataworth.privacy.ledger import Ledger
-from dataworth.records import Fidelity, Owner, Points
+from dataworth.records import Fidelity, Owner, Points, Row
 from dataworth.records.sealed import write_sealed
 from dataworth.valuation import fidelity as module
 from dataworth.valuation import releases
@@ -201,12 +201,25 @@ def test_owners_count_at_most_so_often(tmp_path: Path, monkeypatch: pytest.Monke
     assert reply.fidelity.scale == 3
 
 
+def test_a_label_that_the_question_leaves_out_is_no_reason_to_refuse(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever asks chooses the classes, and would learn without noise whether a row has another."""
+    source = Fixed()
+    monkeypatch.setattr(releases, "random_source", lambda _: source)
+    known = rows(20)
+    strange = Points(known.x, ["dead", "dead", *known.y[2:].tolist()])
+    for points in (known, strange):
+        answer(asked(), points, provider="a", epsilon=1, ledger=None, unit=Row(), insecure_seed=1)
+    (right, wrong), (still, worse) = source.seen
+    assert right + wrong == still + worse == 20
+    assert worse >= 2
+    assert still <= right
+
+
 @pytest.mark.parametrize(
     ("change", "error", "words"),
     [
         ({"provider": "nobody"}, DataError, "none is called"),
         ({"points": Points([[1.0]], ["ill"])}, DataError, "columns"),
-        ({"points": Points([[1.0, 2.0]], ["dead"])}, DataError, "declared classes"),
         ({"points": Points([[1.0, 2.0]], [3])}, DataError, "numbers"),
         ({"points": rows(5, names=("dose", "age"))}, DataError, "column 1"),
         ({"epsilon": 0}, MethodError, "epsilon"),

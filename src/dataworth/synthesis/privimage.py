@@ -617,18 +617,20 @@ class _Semantics:
             self.score = made_by.classifier
 
     def nearest(self, images: NDArray[np.uint8], number: int) -> NDArray[np.int64]:
-        """For each image the public classes it looks most like, ``(n, number)``: distinct ones, always as many."""
+        """For each image the public classes it looks most like, ``(n, number)``: distinct ones, always as many.
+
+        Images are judged one by one: in a product of matrices the last digits of a row depend on the rows beside it, so
+        that an image which comes or goes could turn the votes of others.
+        """
         found = np.empty((len(images), number), dtype=np.int64)
-        for start in range(0, len(images), 1000):
-            block = images[start : start + 1000]
-            scores = np.asarray(self.score(_as_features(block)))
-            if scores.shape != (len(block), self.number):
+        for at in range(len(images)):
+            scores = np.asarray(self.score(_as_features(images[at : at + 1])))
+            if scores.shape != (1, self.number):
                 raise DataError(
-                    f"the classifier must score {self.number} public classes for each image; for {len(block)} images "
-                    f"it gave shape {scores.shape}"
+                    f"the classifier must score {self.number} public classes for each image; for one image it gave "
+                    f"shape {scores.shape}"
                 )
-            order = np.argsort(-np.nan_to_num(scores, nan=-np.inf), axis=1, kind="stable")
-            found[start : start + 1000] = order[:, :number]
+            found[at] = np.argsort(-np.nan_to_num(scores[0], nan=-np.inf), kind="stable")[:number]
         return found
 
 

@@ -300,6 +300,8 @@ def answer(
 ) -> Reply:
     """Answer a question once: two noisy counts of private rows, charged to the provider's ledger.
 
+    A row whose label is none of the question's classes counts as one that the model is wrong on.
+
     The ledger keeps the answer under the question: asked again, it gives the same answer and spends nothing, whatever
     has happened to the data since.
 
@@ -318,7 +320,7 @@ def answer(
     Raises:
         BudgetExceeded: The ledger has not enough left; nothing was spent.
         LedgerError: The question was answered before at another price, or a ledger was given together with a seed.
-        DataError: Other columns or labels than the question's, or a provider that it does not ask.
+        DataError: Other columns than the question's, labels of another kind, or a provider that it does not ask.
         MethodError: An epsilon that is no budget.
 
     Example:
@@ -345,7 +347,8 @@ def answer(
     if stored is not None:
         return Reply.from_json(stored.payload, "the answer that the ledger keeps")
     check_columns(points, question.points, ("your rows", "the question"))
-    x, codes = private_rows(points, question.classes, whose)
+    # Whoever asks chooses the classes: a refusal would tell, without any noise, that a row has another label.
+    x, codes = private_rows(points, question.classes, whose, others=True)
     scale = calibrate_laplace(spend.epsilon, unit=whose, relation=relation)
     charge = None
     if ledger is not None:
@@ -379,7 +382,7 @@ def agreement(model: Fitted, x: NDArray[Any], codes: NDArray[np.int64]) -> NDArr
     Args:
         model: Trained on public or synthetic rows.
         x: Private features, ``(n, d)``.
-        codes: Private labels as class numbers, ``(n,)``.
+        codes: Private labels as class numbers, ``(n,)``; no prediction is right on -1.
 
     Returns:
         int64, ``(2,)``.

@@ -39,7 +39,9 @@ def label_list(classes: Sequence[Any]) -> NDArray[Any]:
     return np.unique(given.y)
 
 
-def private_rows(points: Points, classes: NDArray[Any], unit: Unit) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+def private_rows(
+    points: Points, classes: NDArray[Any], unit: Unit, *, others: bool = False
+) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
     """Features and class numbers of the rows that are counted: at most so many an owner as the unit says.
 
     Which rows of an owner stay is decided by that owner's rows alone: those with the lowest ids. Features are always
@@ -49,6 +51,7 @@ def private_rows(points: Points, classes: NDArray[Any], unit: Unit) -> tuple[NDA
         points: The provider's rows.
         classes: From :func:`label_list`.
         unit: Whose presence is hidden.
+        others: Keep rows of other labels, with code -1, where refusing them would tell somebody that they are there.
 
     Returns:
         Features, float32, ``(n, d)``, and codes ``(n,)``.
@@ -64,7 +67,7 @@ def private_rows(points: Points, classes: NDArray[Any], unit: Unit) -> tuple[NDA
     check_same_kind(points.y, classes, "the labels")
     codes = encode(points.y, classes)
     strange = int((codes < 0).sum())
-    if strange:
+    if strange and not others:
         raise DataError(
             f"{strange} of {len(points)} rows have a label that is none of the declared classes; declare it, or "
             "leave those rows out (nothing was spent)"
