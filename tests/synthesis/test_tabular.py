@@ -318,8 +318,8 @@ def test_without_the_package_nothing_is_released(monkeypatch: pytest.MonkeyPatch
 # -- the package itself --------------------------------------------------------------------------
 
 
+@pytest.mark.models
 def test_the_package_fits_what_was_counted() -> None:
-    pytest.importorskip("mbi")
     x, codes = rows(3000)
     table = PrivateMarginals(DOMAIN, pairs=((2, 3),), rows=5000)
     made = release(table, x, codes, source=random_source(0))
