@@ -453,7 +453,7 @@ class Elsewhere:
         ([{"bytes": FILES[0]}], "not dict"),
         ([[1.0], [1.0, 2.0]], "ragged"),
         ([None, None], "none of the 2 texts can be used: item 0 is missing"),
-        ({"a", "b"}, "is no table that can be read"),
+        pytest.param({"a", "b"}, "is no table that can be read", id="set"),
         (3, "is no table that can be read"),
         (None, "is no table that can be read"),
         ({"x": 3}, "items are a list, an array or a column, not int"),
