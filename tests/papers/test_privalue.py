@@ -19,7 +19,7 @@ from dataworth.papers.experiment import Experiment
 from dataworth.papers.privalue import EXPERIMENTS, federations
 from dataworth.papers.privalue.experiments import PUBLISHED, TABLES, WAYS, Plan, run_plan
 from dataworth.papers.privalue.federations import Pools, deal, most_noise, open_pools
-from dataworth.papers.privalue.simulated import Outcome, simulate
+from dataworth.papers.privalue.simulated import FIDELITY_SHARE, Outcome, simulate
 from dataworth.privacy.kinds import DeclaredRelease, Event
 from dataworth.privacy.mechanisms import Source
 from dataworth.records import Budget, Points, Relation, Table, Unit
@@ -185,4 +185,4 @@ def test_images_are_cut_into_private_public_and_test(tmp_path: Path, monkeypatch
 
 def test_published_figures_are_those_of_the_repository() -> None:
     assert PUBLISHED == {"evolution": (0.326, 0.067, 0.95), "privimage": (0.387, 0.142, 1.0)}
-    assert Decimal("0.25") == Decimal(4) * Decimal(1) / 16
+    assert Decimal(4) * FIDELITY_SHARE == Decimal("0.25")

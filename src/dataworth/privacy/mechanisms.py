@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 import os
+from collections.abc import Callable
 from dataclasses import dataclass
 from fractions import Fraction
 from importlib import import_module
@@ -99,12 +100,7 @@ class SecureSource:
             MethodError: The counts are not whole numbers, or the scale is no such multiple.
             MissingExtra: OpenDP is not installed.
         """
-        whole = _whole_counts(counts)
-        check_sigma(sigma)
-        if whole.size == 0:
-            return NoisyCounts(whole, sigma, private=True)
-        noisy = _gaussian(float(sigma))(whole.ravel().tolist())
-        return NoisyCounts(np.array(noisy, dtype=np.int64).reshape(whole.shape), sigma, private=True)
+        return _noised(counts, sigma, _gaussian)
 
     def add_laplace(self, counts: NDArray[np.integer[Any]], scale: Fraction) -> NoisyCounts:
         """Counts plus independent discrete Laplace noise, exact: weight ``exp(-|x| / scale)`` on every whole x.
@@ -117,12 +113,7 @@ class SecureSource:
             MethodError: The counts are not whole numbers, or the scale is no such multiple.
             MissingExtra: OpenDP is not installed.
         """
-        whole = _whole_counts(counts)
-        check_sigma(scale)
-        if whole.size == 0:
-            return NoisyCounts(whole, scale, private=True)
-        noisy = _laplace(float(scale))(whole.ravel().tolist())
-        return NoisyCounts(np.array(noisy, dtype=np.int64).reshape(whole.shape), scale, private=True)
+        return _noised(counts, scale, _laplace)
 
     def draw_bits(self, number: int, probability: Fraction) -> NDArray[np.bool_]:
         """Independent bits, each true with exactly ``probability``.
@@ -220,6 +211,15 @@ def _whole_counts(counts: NDArray[np.integer[Any]]) -> NDArray[np.int64]:
     if not np.issubdtype(given.dtype, np.integer) or not np.can_cast(given.dtype, np.int64):
         raise MethodError(f"counts must be whole numbers that int64 can hold, not {given.dtype}")
     return given.astype(np.int64)
+
+
+def _noised(counts: NDArray[np.integer[Any]], scale: Fraction, sampler: Callable[[float], Any]) -> NoisyCounts:
+    whole = _whole_counts(counts)
+    check_sigma(scale)
+    if whole.size == 0:
+        return NoisyCounts(whole, scale, private=True)
+    noisy = sampler(float(scale))(whole.ravel().tolist())
+    return NoisyCounts(np.array(noisy, dtype=np.int64).reshape(whole.shape), scale, private=True)
 
 
 def _gaussian(sigma: float) -> Any:

@@ -8,7 +8,6 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,10 +19,11 @@ from dataworth.errors import DataError, InputError, MethodError
 from dataworth.kernels.calibration import Terms, fit_weights, parts_of_one, scaled_total, spearman, spread, weigh
 from dataworth.privacy.accounting import calibrate_laplace
 from dataworth.privacy.mechanisms import InsecureSource
-from dataworth.records import Budget, Coalitions, Evidence, Guarantee, Points, Row, Shares, Table
+from dataworth.records import Budget, Coalitions, Evidence, Fidelity, Guarantee, Points, Row, Shares, Table
 from dataworth.records.privacy import Amount
 from dataworth.records.sealed import digest_of
 from dataworth.valuation.coalitions import solve_game
+from dataworth.valuation.fidelity import LEAST_DELTA, noisy_agreement
 from dataworth.valuation.games import RidgeAccuracy, Utility
 from dataworth.valuation.task import bar, check_same_kind, class_list, encode
 
@@ -428,6 +428,7 @@ def learn_calibration(
     if isinstance(mocks, bool) or not isinstance(mocks, int) or mocks < 1:
         raise MethodError(f"mocks must be a whole number above zero, not {mocks!r}")
     scale = calibrate_laplace(fidelity_epsilon, unit=Row(), relation="add_or_remove")
+    promise = Guarantee(Budget(fidelity_epsilon, LEAST_DELTA), Row(), "add_or_remove", private=False, joint=False)
     events = synthesizer.events(spend, unit=Row(), relation="add_or_remove")
     about = {"seed": seed, "dealt": dealt, "noise": [low, high], "spend": str(spend), "by": synthesizer.describe()}
     digest = digest_of(about, {"x": public.x, "codes": codes})[:24]
@@ -469,7 +470,8 @@ def learn_calibration(
             }
             union = (np.concatenate([copy.x for copy in copies]), np.concatenate([copy.codes for copy in copies]))
             trained, source = judge.fit(*union, len(classes)), InsecureSource(int(rng.integers(_SEEDS)))
-            fidelity = np.array([_agreement(trained, public.x[rows], labels, scale, source) for rows, labels in real])
+            counts = [noisy_agreement(trained, public.x[rows], labels, scale, source).tolist() for rows, labels in real]
+            fidelity = np.array([Fidelity(agree, disagree, scale, promise).rate for agree, disagree in counts])
             found.append(_lesson(solved["real"], solved["synthetic"], fidelity - 1 / len(classes), mock))
     ratios, terms, truth = zip(*found, strict=True)
     factor = float(np.mean(ratios))
@@ -552,12 +554,3 @@ def _federation(
             labels[flipped] = (labels[flipped] + rng.integers(1, n_classes, int(flipped.sum()))) % n_classes
         federation.append((rows, labels))
     return federation
-
-
-def _agreement(
-    trained: Any, x: NDArray[Any], labels: NDArray[np.int64], scale: Fraction, source: InsecureSource
-) -> float:
-    same = np.asarray(trained.predict(x)) == labels
-    counts = np.array([same.sum(), (~same).sum()], dtype=np.int64)
-    agree, disagree = source.add_laplace(counts, scale).counts.tolist()
-    return float(np.clip(agree / max(float(agree + disagree), float(scale)), 0.0, 1.0))
