@@ -7,14 +7,11 @@ a validation set it makes a :class:`Game`, which answers one question: what is t
 from __future__ import annotations
 
 import hashlib
-import marshal
 import math
-import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from numbers import Integral, Real
-from types import FunctionType
+from numbers import Real
 from typing import Any, Protocol, TypeAlias, runtime_checkable
 
 import numpy as np
@@ -27,17 +24,25 @@ from dataworth.kernels.team import team_size
 from dataworth.records import Points
 from dataworth.records.points import missing_features
 from dataworth.valuation.methods import ThresholdKNNShapley
+from dataworth.valuation.scoring import (
+    Scorer,
+    check_count,
+    check_scorer,
+    guessing_score,
+    model_copy,
+    model_told,
+    scorer_named,
+    scorer_told,
+    seed_of,
+    seeded,
+    takes_seed,
+)
 from dataworth.valuation.task import Task, check_same_kind, class_list, encode, link_panels
 
 __all__ = ["Game", "Labels", "ModelScore", "NeighborAccuracy", "RidgeAccuracy", "Scorer", "Utility"]
 
-Scorer: TypeAlias = Callable[[Any, Any, Any], float]
-"""Called as ``scorer(estimator, x, y)``; higher is better."""
-
 Labels: TypeAlias = Sequence[Any] | NDArray[Any]
 """Class labels, each once."""
-
-_GUESSES = 100  # random guesses whose mean score is that of knowing nothing
 
 
 class Game(Protocol):
@@ -133,8 +138,8 @@ class RidgeAccuracy:
         if not number or not 0 < self.penalty < math.inf:
             raise MethodError(f"penalty must be a number above 0 and finite, not {self.penalty!r}")
         if self.random_features is not None:
-            _check_count("random_features", self.random_features, 1)
-        _check_count("seed", self.seed, 0)
+            check_count("random_features", self.random_features, 1)
+        check_count("seed", self.seed, 0)
 
     def game(self, players: Sequence[Points | None], validation: Points, classes: Labels | None = None) -> Game:
         """The game of these players; see :meth:`Utility.game`."""
@@ -252,29 +257,18 @@ class ModelScore:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        from sklearn.base import clone, is_regressor
-        from sklearn.metrics import check_scoring
+        from sklearn.base import is_regressor
 
-        _check_count("repeats", self.repeats, 1)
-        _check_count("seed", self.seed, 0)
-        try:
-            copy = clone(self.estimator)
-        except TypeError:
-            copy = None
-        if copy is None or not hasattr(copy, "fit") or not hasattr(copy, "predict") or is_regressor(copy):
+        check_count("repeats", self.repeats, 1)
+        check_count("seed", self.seed, 0)
+        copy = model_copy(self.estimator)
+        if copy is None or is_regressor(copy):
             raise MethodError(
                 f"estimator must be a scikit-learn classifier or pipeline, not {type(self.estimator).__name__}"
             )
-        if not isinstance(self.scoring, str) and not callable(self.scoring):
-            raise MethodError(f"scoring must be the name of a scorer or a callable, not {self.scoring!r}")
-        try:
-            check_scoring(copy, scoring=self.scoring)
-        except ValueError as trouble:
-            raise MethodError(
-                f"scoring={self.scoring!r} is no scorer of scikit-learn; sklearn.metrics.get_scorer_names() lists them"
-            ) from trouble
+        check_scorer(copy, self.scoring)
         object.__setattr__(self, "estimator", copy)
-        if self.repeats > 1 and not self._seeds:
+        if self.repeats > 1 and not takes_seed(copy):
             raise MethodError(
                 f"{type(copy).__name__} takes no random_state, so all {self.repeats} repeats would be the same; use "
                 "repeats=1"
@@ -283,58 +277,12 @@ class ModelScore:
     def game(self, players: Sequence[Points | None], validation: Points, classes: Labels | None = None) -> Game:
         """The game of these players; see :meth:`Utility.game`."""
         seats = _Seats.of(players, validation, classes)
-        return _ModelGame(self, seats, self._guessing(seats))
-
-    @property
-    def _seeds(self) -> list[str]:
-        """The parameters that take a seed."""
-        return [name for name in self.estimator.get_params() if name.split("__")[-1] == "random_state"]
-
-    def _seeded(self, repeat: int) -> Any:
-        """An untrained copy with the seeds of this repeat."""
-        from sklearn.base import clone
-
-        seed = int(np.random.SeedSequence([self.seed, repeat]).generate_state(1)[0])
-        return clone(self.estimator).set_params(**dict.fromkeys(self._seeds, seed))
-
-    def _score(self, model: Any, seats: _Seats) -> float:
-        from sklearn.metrics import check_scoring
-
-        return float(check_scoring(model, scoring=self.scoring)(model, seats.validation.x, seats.labels))
-
-    def _guessing(self, seats: _Seats) -> float:
-        """What knowing nothing scores."""
-        from sklearn.dummy import DummyClassifier
-
-        if self.scoring == "accuracy":
-            return 1.0 / seats.n_classes
-        nothing = np.zeros((seats.n_classes, seats.validation.x.shape[1]))
-        guesses = (DummyClassifier(strategy="uniform", random_state=draw) for draw in range(_GUESSES))
-        try:
-            with warnings.catch_warnings(action="ignore"):  # guesses may hit labels that no validation point has
-                scores = [self._score(guess.fit(nothing, seats.classes), seats) for guess in guesses]
-        except Exception as trouble:
-            raise MethodError(
-                f"scoring={_named(self.scoring)} cannot score a model that guesses ({type(trouble).__name__}: "
-                f"{trouble}), so a coalition without rows has no utility; use another scorer"
-            ) from trouble
-        floor = math.fsum(scores) / len(scores)
-        if not math.isfinite(floor):
-            raise MethodError(f"scoring={_named(self.scoring)} scores a model that guesses {floor}; use another scorer")
-        return floor
+        floor = guessing_score(self.scoring, seats.classes, seats.validation.x, seats.labels)
+        return _ModelGame(self, seats, floor)
 
     def __repr__(self) -> str:
         model = " ".join(repr(self.estimator).split())
-        return f"ModelScore({model}, scoring={_named(self.scoring)}, repeats={self.repeats}, seed={self.seed})"
-
-
-def _named(scoring: str | Scorer) -> str:
-    return repr(scoring) if isinstance(scoring, str) else str(getattr(scoring, "__qualname__", type(scoring).__name__))
-
-
-def _check_count(name: str, given: object, least: int) -> None:
-    if isinstance(given, bool) or not isinstance(given, Integral) or given < least:
-        raise MethodError(f"{name} must be an integer of {least} or more, not {given!r}")
+        return f"ModelScore({model}, scoring={scorer_named(self.scoring)}, repeats={self.repeats}, seed={self.seed})"
 
 
 # -- players at the table -------------------------------------------------------------------------
@@ -359,19 +307,12 @@ class _Seats:
             raise InputError("players and validation must be dataworth.Points; a player who declares no rows is None")
         if not players:
             raise InputError("a game needs one player or more")
-        _check_judges(validation)
-        known = class_list(validation, classes.tolist() if isinstance(classes, np.ndarray) else classes)
-        if known.size < 2:
-            raise DataError(f"a game needs two classes or more to tell apart, not {known.size}")
-        point_codes = encode(validation.y, known)
-        strange = int((point_codes < 0).sum())
-        if strange:
-            raise DataError(f"{strange} of {len(validation)} validation labels are not among the classes given")
-        codes = tuple(_codes_of(one, number, validation, known) for number, one in enumerate(players))
-        digests = [b"" if one is None else _digest(one.x, theirs) for one, theirs in zip(players, codes, strict=True)]
+        known, point_codes = judged(validation, classes)
+        codes = tuple(codes_of(one, f"player {number}", validation, known) for number, one in enumerate(players))
+        digests = [b"" if one is None else digest_of(one.x, theirs) for one, theirs in zip(players, codes, strict=True)]
         first = {digest: number for number, digest in reversed(list(enumerate(digests)))}
         alike = tuple(first[digest] if digest else -1 for digest in digests)
-        whole = hashlib.blake2b(_digest(validation.x, point_codes) + repr(known.tolist()).encode(), digest_size=32)
+        whole = hashlib.blake2b(digest_of(validation.x, point_codes) + repr(known.tolist()).encode(), digest_size=32)
         for digest in digests:
             whole.update(digest or bytes(32))
         return cls(tuple(players), codes, alike, validation, point_codes, known, whole.hexdigest())
@@ -395,18 +336,35 @@ class _Seats:
         return [x for x, _ in seated], [theirs for _, theirs in seated]
 
 
-def _check_judges(validation: Points) -> None:
+def judged(validation: Points, classes: Labels | None) -> tuple[NDArray[Any], NDArray[np.int64]]:
+    """All classes there are, ascending, and those of the validation points as places among them.
+
+    Raises:
+        DataError: Missing features, fewer than two classes, or validation labels that are not among them.
+        MethodError: Labels are numbers with fractions.
+    """
     if validation.missing:
         raise missing_features(validation.missing, len(validation))
     if not validation.has_classes:
         raise MethodError("validation labels are numbers with fractions, which are no classes")
+    known = class_list(validation, classes.tolist() if isinstance(classes, np.ndarray) else classes)
+    if known.size < 2:
+        raise DataError(f"a game needs two classes or more to tell apart, not {known.size}")
+    codes = encode(validation.y, known)
+    strange = int((codes < 0).sum())
+    if strange:
+        raise DataError(f"{strange} of {len(validation)} validation labels are not among the classes given")
+    return known, codes
 
 
-def _codes_of(player: Points | None, number: int, validation: Points, classes: NDArray[Any]) -> NDArray[np.int64]:
-    """The classes of a player's rows; errors name the player by its place, never a row."""
+def codes_of(player: Points | None, name: str, validation: Points, classes: NDArray[Any]) -> NDArray[np.int64]:
+    """The classes of a player's rows; errors call the player by the name given, and never quote a row.
+
+    Raises:
+        DataError: Features or labels that do not fit those of the validation set.
+    """
     if player is None:
         return np.empty(0, dtype=np.int64)
-    name = f"player {number}"
     if player.missing:
         raise DataError(f"{name}: {missing_features(player.missing, len(player))}")
     ours, theirs = player.x.shape[1], validation.x.shape[1]
@@ -422,7 +380,7 @@ def _codes_of(player: Points | None, number: int, validation: Points, classes: N
     return codes
 
 
-def _digest(x: NDArray[Any], codes: NDArray[np.int64]) -> bytes:
+def digest_of(x: NDArray[Any], codes: NDArray[np.int64]) -> bytes:
     """Of rows and their classes, whatever type the rows came in."""
     digest = hashlib.blake2b(f"{x.shape}".encode(), digest_size=32)
     for start in range(0, len(x), 4096):
@@ -517,7 +475,7 @@ class _ModelGame(_Seated):
         self._model = utility
         self._guessing = guessing
         self.repeats = utility.repeats
-        self.noisy = bool(utility._seeds)
+        self.noisy = bool(takes_seed(utility.estimator))
 
     @property
     def floor(self) -> float:
@@ -530,21 +488,9 @@ class _ModelGame(_Seated):
         labels = self._seats.classes[np.concatenate(codes)]
         if (labels == labels[0]).all():
             return self._guessing
-        return self._model._score(self._model._seeded(repeat).fit(np.concatenate(rows), labels), self._seats)
+        model = seeded(self._model.estimator, seed_of(self._model.seed, repeat)).fit(np.concatenate(rows), labels)
+        scorer = check_scorer(model, self._model.scoring)
+        return float(scorer(model, self._seats.validation.x, self._seats.labels))
 
     def _told(self) -> str:
-        import sklearn
-
-        settings = sorted(self._model.estimator.get_params().items())
-        return f"{self._rule!r} {_scorer_told(self._model.scoring)} {settings!r} scikit-learn {sklearn.__version__}"
-
-
-def _scorer_told(scoring: str | Scorer) -> str:
-    """A scorer with all that it does: functions of one name, such as lambdas, may do different things."""
-    if not isinstance(scoring, FunctionType):
-        held = sorted(getattr(scoring, "__dict__", {}).items())  # make_scorer keeps its function and settings there
-        parts = [f"{name}={_scorer_told(part) if callable(part) else repr(part)}" for name, part in held]
-        return f"{type(scoring).__module__} {scoring!r} {parts}"
-    code = hashlib.blake2b(marshal.dumps(scoring.__code__), digest_size=16).hexdigest()
-    enclosed = [cell.cell_contents for cell in scoring.__closure__ or ()]
-    return f"{scoring.__module__} {code} {scoring.__defaults__!r} {scoring.__kwdefaults__!r} {enclosed!r}"
+        return f"{self._rule!r} {scorer_told(self._model.scoring)} {model_told(self._model.estimator)}"
