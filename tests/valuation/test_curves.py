@@ -95,7 +95,7 @@ def test_default_fractions() -> None:
     ("ids", "said"),
     [
         ([f"r{i}" for i in range(59)], "there are 59 values"),
-        ([f"s{i}" for i in range(60)], "60 of 60 training rows have no value"),
+        ([f"s{i}" for i in range(60)], "60 of 60 rows have no value"),
         (list(range(60)), "int64"),
     ],
 )
@@ -138,7 +138,7 @@ def test_repeats_that_make_no_sense_are_refused(repeats: int) -> None:
 
 
 def test_a_model_that_needs_more_rows_says_so() -> None:
-    with pytest.raises(dw.MethodError, match="6 rows left of 60"):
+    with pytest.raises(dw.MethodError, match="6 of 60 rows"):
         dw.removal_curve(*problem(), KNeighborsClassifier(n_neighbors=20), fractions=[0.9])
 
 

@@ -14,6 +14,7 @@ import dataworth
 from dataworth.cli.answer import answer
 from dataworth.cli.audit import audit
 from dataworth.cli.budget import budget
+from dataworth.cli.compare import compare
 from dataworth.cli.deliver import deliver
 from dataworth.cli.demo import demo
 from dataworth.cli.generated import generated
@@ -66,6 +67,10 @@ app.command(
     "--label y --owner hospital --method threshold --radius 0.5 --epsilon 1 --delta 5e-7 --ledger ledger.db "
     "--out release/"
 )(points)
+app.command(
+    epilog="Example: dataworth compare knn.parquet threshold.parquet --train train.parquet --test test.parquet "
+    "--label y --bad wrong --report compared.html"
+)(compare)
 app.command(
     epilog="Example: dataworth generated generated/ --train training/ --k 10 --out credit.parquet --report report.html"
     "\n\nBatches: dataworth generated monday/ --train training/ --index credit.npz, and then "

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from dataworth.errors import MissingExtra
 from dataworth.records import Exhibit, Table
 from dataworth.records.evidence import Cell
-from dataworth.report.text import clean
+from dataworth.report.text import clean, figure
 
 __all__ = [
     "BARS_SHOWN",
@@ -23,6 +23,7 @@ __all__ = [
     "bin_values",
     "draw",
     "draw_bins",
+    "draw_matrix",
     "draw_noisy",
     "draw_splits",
     "figures_of",
@@ -47,10 +48,13 @@ BARS_SHOWN = 30
 SPLITS_SHOWN = 20
 _WIDTH = 400
 _SERIES = [PALETTE[name][0] for name in ("blue", "red", "green", "purple", "ochre")]
-_DASHES = [[1, 0], [7, 3], [2, 2], [9, 3, 2, 3]]
+# Six that differ without colour; with the five colours, thirty lines look each like no other.
+_DASHES = [[1, 0], [7, 3], [10, 3, 2, 3], [16, 4], [6, 2, 2, 2, 2, 2], [4, 1.5]]
+_BASELINES = {"random": [3, 3], "best possible": [1, 3]}
 _SHAPES = ["circle", "square", "diamond", "triangle-up", "triangle-down"]
 _POINTS_SHOWN = 3_000
 _BAND_SHOWN = 300
+_NOTHING = "\N{EN DASH}"
 
 
 def draw(exhibit: Exhibit) -> str:
@@ -194,6 +198,45 @@ def draw_splits(
     return _svg(alt_.layer(*layers).properties(height=80 + 14 * len(kinds) * len(at)), alt)
 
 
+def draw_matrix(names: Sequence[str], cells: Sequence[Sequence[float | None]], alt: str) -> str:
+    """A square table of figures from -1 to 1, each on a ground as strong as it is far from zero.
+
+    Rows are named and numbered, columns have the numbers alone, so that long names have room; below zero the ground
+    has another colour, and the figures have a minus sign.
+
+    Args:
+        names: What rows and columns are.
+        cells: A row a name; None where nothing is known.
+        alt: What the picture shows.
+    """
+    alt_ = _altair()
+    labels = [f"{i + 1}  {clean(name)}" for i, name in enumerate(names)]
+    data = [
+        {
+            "x": str(j + 1),
+            "y": labels[i],
+            "strength": 0.0 if cell is None else 0.55 * abs(cell),
+            "below": cell is not None and cell < 0,
+            "said": _NOTHING if cell is None else figure(cell, 2),
+        }
+        for i, row in enumerate(cells)
+        for j, cell in enumerate(row)
+    ]
+    axis = {"ticks": False, "domain": False, "grid": False}
+    place = {
+        "x": alt_.X("x:N", sort=None, title=None, axis=alt_.Axis(orient="top", labelAngle=0, **axis)),
+        "y": alt_.Y("y:N", sort=None, title=None, axis=alt_.Axis(labelLimit=170, **axis)),
+    }
+    base = alt_.Chart(alt_.Data(values=data))
+    ground = base.mark_rect(stroke=PALETTE["grid"][0], strokeWidth=1).encode(
+        color=_by_sign(alt_, "below"),
+        fillOpacity=alt_.FillOpacity("strength:Q", legend=None, scale=alt_.Scale(domain=[0, 1], range=[0, 1])),
+        **place,
+    )
+    said = base.mark_text(fontSize=11.5, color=PALETTE["ink"][0]).encode(text="said:N", **place)
+    return _svg(alt_.layer(ground, said).properties(height=40 + 32 * len(labels)), alt)
+
+
 # -- kinds -----------------------------------------------------------------------------------------
 
 
@@ -208,16 +251,16 @@ def _curve(x: Sequence[Cell], y: Sequence[Cell], names: Sequence[str], exhibit: 
 
 
 def _line_styles(alt: Any, names: list[str]) -> dict[str, Any]:
-    """Colour and dashes, so that lines differ in black and white too; what is random is a grey baseline."""
+    """Colour and dashes, so that lines differ in black and white too; what is random, or best, is a grey baseline."""
     styles: dict[str, tuple[str, list[int]]] = {}
+    rank = 0
     for name in names:
-        rank = sum(not other.startswith("random") for other in styles)
-        baseline = name.startswith("random")
-        styles[name] = (
-            (PALETTE["grey"][0], [3, 3])
-            if baseline
-            else (_SERIES[rank % len(_SERIES)], _DASHES[(rank // len(_SERIES) + rank % 2) % len(_DASHES)])
-        )
+        baseline = next((dash for start, dash in _BASELINES.items() if name.startswith(start)), None)
+        if baseline is not None:
+            styles[name] = (PALETTE["grey"][0], baseline)
+        else:
+            styles[name] = (_SERIES[rank % len(_SERIES)], _DASHES[rank % len(_DASHES)])
+            rank += 1
     colours, dashes = [style[0] for style in styles.values()], [style[1] for style in styles.values()]
     legend = alt.Legend(title=None, orient="top", columns=3 if len(names) <= 3 else 2, symbolSize=400)
     return {

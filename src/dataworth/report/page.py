@@ -10,6 +10,7 @@ from typing import Any, TypeAlias
 
 from dataworth.errors import InputError, MissingExtra
 from dataworth.records import Evidence, Exhibit, Links, Release, Shares, Table, Values
+from dataworth.records.comparison import Comparison
 from dataworth.records.files import whole_file
 from dataworth.report.charts import PALETTE
 from dataworth.report.parts import Section, is_picture
@@ -18,7 +19,7 @@ from dataworth.report.text import clean
 
 __all__ = ["write_report"]
 
-Result: TypeAlias = Values | Release | Shares | Evidence
+Result: TypeAlias = Values | Release | Shares | Comparison | Evidence
 
 # What may stand beside a private release: made of public inputs, noisy counts and the ledger.
 _BESIDE_RELEASES = frozenset(["ledger", "ledger-budget", "plan", "plan-curve", "noisy-counts", "private-release"])
@@ -48,7 +49,8 @@ def write_report(
     not at all.
 
     Args:
-        results: Values, private releases, shares of providers, tables, or a sequence of them, shown in the order given.
+        results: Values, private releases, shares of providers, a comparison of methods, tables, or a sequence of them,
+            shown in the order given.
         path: Where to write, usually ``something.html``; an existing file is replaced.
         title: The heading of the page.
         bench: Declares the data public, so that exact values, and figures computed from them, may stand beside a
@@ -69,13 +71,13 @@ def write_report(
         ...     dw.write_report(values, pathlib.Path(folder) / "report.html").name
         'report.html'
     """
-    known = (Values, Release, Shares, Table, Links, Exhibit)
+    known = (Values, Release, Shares, Comparison, Table, Links, Exhibit)
     given: Sequence[Any] = [results] if isinstance(results, known) else list(results)
     if not given:
         raise InputError("a report needs at least one result to show: values, a release, shares or a table")
     odd = sorted({type(result).__name__ for result in given if not isinstance(result, known)})
     if odd:
-        raise InputError(f"a report shows Values, Release, Shares and Table records, not {', '.join(odd)}")
+        raise InputError(f"a report shows Values, Release, Shares, Comparison and Table records, not {', '.join(odd)}")
     mixed = _mixed(given)
     if mixed and not bench:
         raise InputError(
@@ -107,6 +109,8 @@ def _mixed(given: Sequence[Result]) -> list[str]:
         match result:
             case Values():
                 mixed.append("exact values")
+            case Comparison():
+                mixed.append("a comparison of exact values")
             case Shares():
                 mixed += ["shares that are not private"] if result.stamp else []
             case Release():

@@ -19,6 +19,7 @@ __all__ = [
     "Chip",
     "Extra",
     "Grid",
+    "Group",
     "Match",
     "MatchList",
     "Matched",
@@ -143,6 +144,16 @@ class Extra:
 
 
 @dataclass(frozen=True)
+class Group:
+    """Pictures and tables that answer one question: the question, what to see in them, and what they are."""
+
+    title: str
+    said: str
+    pictures: Sequence[Picture]
+    extras: Sequence[Extra] = ()
+
+
+@dataclass(frozen=True)
 class Section:
     """Everything the page shows of one result."""
 
@@ -151,6 +162,7 @@ class Section:
     is_release: bool = False
     is_credit: bool = False
     is_shares: bool = False
+    is_comparison: bool = False
     stamp: str = ""
     flags: Sequence[str] = ()
     promises: Sequence[str] = ()
@@ -167,6 +179,7 @@ class Section:
     pictures: Sequence[Picture] = ()
     checks: Sequence[Picture] = ()
     extras: Sequence[Extra] = ()
+    groups: Sequence[Group] = ()
 
 
 def plural(count: int, one: str, many: str = "") -> str:

@@ -9,10 +9,12 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from dataworth.records import Evidence, Links, Release, Shares, Table, Values
+from dataworth.records.comparison import Comparison
 from dataworth.records.evidence import Cell
 from dataworth.records.privacy import in_words
 from dataworth.records.release import NOT_COVERED
 from dataworth.report.charts import bin_values, draw_bins, draw_noisy
+from dataworth.report.comparison import comparison_section
 from dataworth.report.likeness import credit_section
 from dataworth.report.parts import (
     Card,
@@ -59,7 +61,7 @@ _HOW = {
 }
 
 
-def section(result: Values | Release | Shares | Evidence, beside: Sequence[Evidence] = ()) -> Section:
+def section(result: Values | Release | Shares | Comparison | Evidence, beside: Sequence[Evidence] = ()) -> Section:
     """What the page shows of one result.
 
     Args:
@@ -72,6 +74,8 @@ def section(result: Values | Release | Shares | Evidence, beside: Sequence[Evide
         return _of_release(result, beside)
     if isinstance(result, Shares):
         return shares_section(result)
+    if isinstance(result, Comparison):
+        return comparison_section(result)
     pictures, extras = shown_evidence([result])
     return Section(title=result.title, is_values=False, pictures=pictures, extras=extras)
 

@@ -1,8 +1,9 @@
-"""The removal curve: what happens to a model when the lowest, the highest or random rows leave."""
+"""Curves of retraining: what happens to a model when the lowest, the highest or random rows leave, or come."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -12,9 +13,21 @@ from dataworth.errors import DataError, MethodError
 from dataworth.records import Points, Table, Values
 from dataworth.valuation.reading import check_same_features
 
-__all__ = ["removal_curve", "values_of"]
+__all__ = [
+    "ADDED",
+    "REMOVED",
+    "Orders",
+    "Retraining",
+    "lines_of",
+    "match_values",
+    "removal_curve",
+    "table_of_runs",
+    "values_of",
+]
 
 DEFAULT_FRACTIONS = tuple(round(0.05 * step, 2) for step in range(11))
+REMOVED, ADDED = "removed", "added"
+_RUNS = ("random", "random, lowest run", "random, highest run")
 
 
 def removal_curve(
@@ -66,47 +79,191 @@ def removal_curve(
         (1.0, 0.75, 0.5)
     """
     by_row = values_of(values, train)
-    check_same_features(train, validation)
-    if not (train.has_classes and validation.has_classes):
-        raise MethodError(
-            "a removal curve measures accuracy, so its labels must be classes, not numbers with fractions"
-        )
-    shares = _check_fractions(DEFAULT_FRACTIONS if fractions is None else fractions)
-    if isinstance(repeats, bool) or not isinstance(repeats, int) or repeats < 1:
-        raise MethodError(f"repeats must be a positive integer, not {repeats!r}")
-    fresh = _seeded(model, seed)
-    n = len(train)
-    drop = [round(share * n) for share in shares]
-
-    # Every order starts from the same full set: one fit serves them all.
-    full = _accuracy(fresh, train, np.arange(n), validation) if 0 in drop else np.nan
-
-    def accuracies(order: NDArray[np.intp]) -> list[float]:
-        kept = (np.sort(order[count:]) for count in drop)  # in the rows' own order, which some models depend on
-        return [full if at.size == n else _accuracy(fresh, train, at, validation) for at in kept]
-
-    rng = np.random.default_rng(seed)
-    # Equal values leave in a random order: rows often lie sorted by class, and that order must not tell.
-    ties = rng.permutation(n)
-    lowest = accuracies(np.lexsort((ties, by_row)))
-    highest = accuracies(np.lexsort((ties, -by_row)))
-    random = np.array([accuracies(rng.permutation(n)) for _ in range(repeats)])
-    return Table(
+    job = Retraining(model, train, validation, fractions=fractions, repeats=repeats, seed=seed)
+    return table_of_runs(
         "removal-curve",
         "Accuracy as rows are removed",
+        REMOVED,
+        job,
         {
-            "removed": shares,
-            "lowest first": lowest,
-            "highest first": highest,
-            "random": random.mean(axis=0).tolist(),
-            "random, lowest run": random.min(axis=0).tolist(),
-            "random, highest run": random.max(axis=0).tolist(),
+            "lowest first": job.removing(job.orders.lowest_first(by_row)),
+            "highest first": job.removing(job.orders.highest_first(by_row)),
         },
+        [job.removing(order) for order in job.orders.random],
+    )
+
+
+@dataclass(frozen=True, eq=False)
+class Orders:
+    """Orders in which rows leave or come: by value, and at random.
+
+    Args:
+        ties: Equal values go in this order, a permutation of the rows, ``(n,)``: rows often lie sorted by class, and
+            the order of the file must not tell.
+        random: Random orders, each ``(n,)``.
+    """
+
+    ties: NDArray[np.int64]
+    random: tuple[NDArray[np.int64], ...]
+
+    @classmethod
+    def drawn(cls, n: int, repeats: int, seed: int) -> Orders:
+        """Ties and ``repeats`` random orders of ``n`` rows, the same ones for the same seed."""
+        rng = np.random.default_rng(seed)
+        return cls(rng.permutation(n), tuple(rng.permutation(n) for _ in range(repeats)))
+
+    def lowest_first(self, by_row: NDArray[np.float64]) -> NDArray[np.intp]:
+        """Positions of the rows, the lowest value first, ``(n,)``."""
+        return np.lexsort((self.ties, by_row))
+
+    def highest_first(self, by_row: NDArray[np.float64]) -> NDArray[np.intp]:
+        """Positions of the rows, the highest value first, ``(n,)``."""
+        return np.lexsort((self.ties, -by_row))
+
+
+class Retraining:
+    """The accuracy of one model trained on one part of the rows after another; each part is trained on once.
+
+    Args:
+        model: A scikit-learn classifier or pipeline, cloned for every fit; an unset ``random_state`` is ``seed``.
+        train: The rows that leave or come.
+        judges: The points that judge.
+        fractions: Rising shares of the rows; ``0, 0.05, ..., 0.5`` if not given.
+        repeats: How many random orders there are.
+        seed: Seed of the random orders, of ties and of the model.
+
+    Raises:
+        DataError: ``train`` and ``judges`` do not have the same features.
+        MethodError: The labels are numbers with fractions, the model is no classifier, or the fractions or repeats
+            make no sense.
+
+    Example:
+        >>> import dataworth as dw, numpy as np
+        >>> from sklearn.neighbors import KNeighborsClassifier
+        >>> points = dw.Points([[0.0], [0.1], [1.0], [1.1]], ["a", "b", "b", "b"])
+        >>> job = Retraining(KNeighborsClassifier(1), points, points, fractions=[0, 0.5, 1])
+        >>> job.removing(np.array([1, 2, 3, 0])), job.adding(np.array([1, 2, 3, 0])), job.fits
+        ([1.0, 0.75, 0.5], [0.5, 0.75, 1.0], 2)
+    """
+
+    def __init__(
+        self,
+        model: Any,
+        train: Points,
+        judges: Points,
+        *,
+        fractions: Sequence[float] | None = None,
+        repeats: int = 5,
+        seed: int = 0,
+    ) -> None:
+        check_same_features(train, judges)
+        if not (train.has_classes and judges.has_classes):
+            raise MethodError(
+                "curves of rows that leave or come measure accuracy, so labels must be classes, not numbers with "
+                "fractions"
+            )
+        self.shares = _check_fractions(DEFAULT_FRACTIONS if fractions is None else fractions)
+        if isinstance(repeats, bool) or not isinstance(repeats, int) or repeats < 1:
+            raise MethodError(f"repeats must be a positive integer, not {repeats!r}")
+        self.fits = 0
+        self.train, self.judges = train, judges
+        self.orders = Orders.drawn(len(train), repeats, seed)
+        self._fresh = _seeded(model, seed)
+        self._known: dict[bytes, float] = {}
+
+    @property
+    def model(self) -> str:
+        """What the model is called."""
+        return _name(self._fresh)
+
+    def removing(self, order: NDArray[np.intp]) -> list[float]:
+        """Accuracy without the first rows of an order, at each share."""
+        return [self.accuracy(order[count:]) for count in self._counts()]
+
+    def adding(self, order: NDArray[np.intp]) -> list[float]:
+        """Accuracy with the first rows of an order alone, at each share."""
+        return [self.accuracy(order[:count]) for count in self._counts()]
+
+    def accuracy(self, rows: NDArray[np.intp]) -> float:
+        """Accuracy of the model trained on these rows, in the rows' own order, which some models depend on."""
+        taken = np.zeros(len(self.train), dtype=np.bool_)
+        taken[rows] = True
+        key = np.packbits(taken).tobytes()
+        if key not in self._known:
+            self._known[key] = self._train_on(np.flatnonzero(taken))
+        return self._known[key]
+
+    def _counts(self) -> list[int]:
+        return [round(share * len(self.train)) for share in self.shares]
+
+    def _train_on(self, rows: NDArray[np.intp]) -> float:
+        from sklearn.base import clone
+        from threadpoolctl import threadpool_limits
+
+        judges = self.judges
+        if rows.size == 0:
+            return 1.0 / np.unique(judges.y).size
+        y = self.train.y[rows]
+        if (y == y[0]).all():
+            return float(np.mean(judges.y == y[0]))
+        self.fits += 1
+        try:
+            # Scores of small fits: on a busy machine, threads that wait for each other would cost minutes.
+            with threadpool_limits(1):
+                predicted = clone(self._fresh).fit(self.train.x[rows], y).predict(judges.x)
+        except ValueError as error:
+            raise MethodError(
+                f"{self.model} cannot be trained on {rows.size} of {len(self.train)} rows ({type(error).__name__}); "
+                "choose fractions that leave more rows, or a model that needs fewer"
+            ) from error
+        return float(np.mean(predicted == judges.y))
+
+
+def table_of_runs(
+    name: str,
+    title: str,
+    along: str,
+    job: Retraining,
+    lines: dict[str, list[float]],
+    random: Sequence[Sequence[float]],
+) -> Table:
+    """A table of accuracies: the shares, a column a line, and the mean, lowest and highest of the random runs."""
+    runs = np.array(random)
+    ends = {key: figures.tolist() for key, figures in zip(_RUNS, (runs.mean(0), runs.min(0), runs.max(0)), strict=True)}
+    kind, rest = ("Random removal", "what is left") if along == REMOVED else ("Random addition", "the first")
+    return Table(
+        name,
+        title,
+        {along: job.shares, **lines, **ends},
         note=(
-            f"Accuracy of {_name(fresh)} on {len(validation):,} validation points, trained on what is left "
-            f"of {n:,} rows. Random removal: {repeats} orders."
+            f"Accuracy of {job.model} on {len(job.judges):,} validation points, trained on {rest} "
+            f"of {len(job.train):,} rows. {kind}: {runs.shape[0]} orders."
         ),
     )
+
+
+def lines_of(curve: Table, x: str, series: Sequence[str], *, names: tuple[str, str, str]) -> Table:
+    """A wide table of lines as pictures want it: one column along, one that names the line, one up.
+
+    Args:
+        curve: A column along, and a column a line.
+        x: The column along.
+        series: The columns that are lines, in the order of the legend.
+        names: What the three columns are called.
+
+    Example:
+        >>> from dataworth.records import Table
+        >>> wide = Table("t", "T", {"x": [0, 1], "a": [2, 3], "b": [4, 5]})
+        >>> lines_of(wide, "x", ["a", "b"], names=("along", "line", "up")).columns["line"]
+        ('a', 'a', 'b', 'b')
+    """
+    along, line, up = names
+    columns: dict[str, Sequence[Any]] = {
+        along: list(curve.columns[x]) * len(series),
+        line: [name for name in series for _ in range(len(curve))],
+        up: [cell for name in series for cell in curve.columns[name]],
+    }
+    return Table(curve.name, curve.title, columns, curve.note)
 
 
 def values_of(values: Values, train: Points) -> NDArray[np.float64]:
@@ -115,19 +272,36 @@ def values_of(values: Values, train: Points) -> NDArray[np.float64]:
     Raises:
         DataError: The ids of the two are not the same.
     """
-    if np.array_equal(values.ids, train.ids):
+    try:
+        return match_values(values, train.ids)
+    except DataError as error:
+        raise DataError(f"these values are for other rows: {error}; give the very points that were valued") from None
+
+
+def match_values(values: Values, ids: NDArray[Any]) -> NDArray[np.float64]:
+    """The values in the order of these ids, shape ``(n,)``.
+
+    Args:
+        values: Values of the very rows that have these ids, in any order.
+        ids: Names of rows, none twice, shape ``(n,)``.
+
+    Raises:
+        DataError: The ids are not the same ones; the message says how many differ.
+    """
+    if np.array_equal(values.ids, ids):
         return values.values
-    if (values.ids.dtype.kind == "U") == (train.ids.dtype.kind == "U"):
-        order = np.argsort(values.ids, kind="stable")
-        at = np.searchsorted(values.ids, train.ids, sorter=order)
-        found = order[np.minimum(at, len(values) - 1)]
-        missing = int((values.ids[found] != train.ids).sum())
-        if missing == 0 and len(values) == len(train):
-            return values.values[found]
-        said = f"{missing} of {len(train)} training rows have no value, and there are {len(values)} values"
+    if (values.ids.dtype.kind == "U") != (ids.dtype.kind == "U"):
+        raise DataError(f"their ids are {values.ids.dtype}, not {ids.dtype}")
+    order = np.argsort(values.ids, kind="stable")
+    if len(values):
+        at = np.searchsorted(values.ids, ids, sorter=order)
+        order = order[np.minimum(at, len(values) - 1)]
+        missing = int((values.ids[order] != ids).sum())
     else:
-        said = f"the ids of the values are {values.ids.dtype}, those of the training rows {train.ids.dtype}"
-    raise DataError(f"these values are for other rows: {said}; give the very points that were valued")
+        missing = len(ids)
+    if missing or len(values) != len(ids):
+        raise DataError(f"{missing} of {len(ids)} rows have no value, and there are {len(values)} values")
+    return values.values[order]
 
 
 def _check_fractions(fractions: Sequence[float]) -> list[float]:
@@ -157,24 +331,3 @@ def _name(model: Any) -> str:
     """What a model is called: a pipeline, by what it ends in."""
     steps = getattr(model, "steps", None)
     return type(steps[-1][1] if steps else model).__name__
-
-
-def _accuracy(fresh: Any, train: Points, kept: NDArray[np.intp], validation: Points) -> float:
-    from sklearn.base import clone
-    from threadpoolctl import threadpool_limits
-
-    if kept.size == 0:
-        return 1.0 / np.unique(validation.y).size
-    y = train.y[kept]
-    if (y == y[0]).all():
-        return float(np.mean(validation.y == y[0]))
-    try:
-        # Scores of small fits: on a busy machine, threads that wait for each other would cost minutes.
-        with threadpool_limits(1):
-            predicted = clone(fresh).fit(train.x[kept], y).predict(validation.x)
-    except ValueError as error:
-        raise MethodError(
-            f"{_name(fresh)} cannot be trained on the {kept.size} rows left of {len(train)} ({type(error).__name__}); "
-            "remove smaller fractions, or use a model that needs fewer rows"
-        ) from error
-    return float(np.mean(predicted == validation.y))

@@ -1,0 +1,423 @@
+"""Comparing methods: several values of the same rows, how far they agree, and what each is good for."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from dataworth.errors import DataError, InputError, MethodError
+from dataworth.records import Evidence, Exhibit, Points, Table, Values
+from dataworth.records.comparison import Comparison
+from dataworth.records.evidence import Cell
+from dataworth.valuation.curves import ADDED, REMOVED, Retraining, lines_of, match_values, values_of
+from dataworth.valuation.experiments import (
+    BEST,
+    FOUND,
+    INSPECTED,
+    RANDOM,
+    area_of,
+    clusters_note,
+    discovery_curve,
+    noisy_label_detection,
+)
+
+__all__ = ["compare_values"]
+
+LOWEST = 0.1
+_TAKEN = ("", "method", "random", BEST, RANDOM)  # what names columns and lines of its own
+_BASELINE = "random"
+
+# Name of each curve: title, what its area is called, whether rows leave or come, whether the highest are first,
+# whether a high line is good.
+_CURVES = {
+    "removal-lowest-first": ("Lowest values removed first", "lowest removed", REMOVED, False, True),
+    "removal-highest-first": ("Highest values removed first", "highest removed", REMOVED, True, False),
+    "addition-highest-first": ("Highest values added first", "highest added", ADDED, True, True),
+    "addition-lowest-first": ("Lowest values added first", "lowest added", ADDED, False, False),
+}
+
+
+def compare_values(
+    results: Sequence[Values] | Mapping[str, Values],
+    *,
+    train: Points | None = None,
+    test: Points | None = None,
+    model: Any = None,
+    bad: ArrayLike | None = None,
+    fractions: Sequence[float] | None = None,
+    repeats: int = 5,
+    seed: int = 0,
+) -> Comparison:
+    """Several methods on one data set, side by side: do they agree, and what is each good for?
+
+    All lines of a picture share the model, its seed, the random orders, and the order in which equal values go.
+
+    Args:
+        results: Values of the same rows, matched by id, in any order: a sequence, where each is called after its
+            method (with its settings, or a number, where that is not enough to tell them apart), or a mapping from
+            names to values.
+        train: The points that were valued; for curves.
+        test: Points that judge the curves: other ones than those that gave the values, or the curves flatter methods
+            that looked at them most.
+        model: A scikit-learn classifier or pipeline, trained again and again for the curves.
+        bad: Boolean mask of the rows known to be bad, in the order of ``train``, or without it, of the first result.
+        fractions: Rising shares of rows that leave or come; ``0, 0.05, ..., 0.5`` if not given.
+        repeats: How many random orders to average.
+        seed: Seed of the random orders, of ties between equal values, and of the model.
+
+    Returns:
+        For :func:`dataworth.write_report`, with this evidence, each under its name:
+
+        - ``summary``: with curves or bad rows: the figures of each method, best mean place first.
+        - ``methods``: method, judges, and where standard errors are known, how much of the spread is noise.
+        - ``spearman``, ``kendall``: rank correlations (Kendall's tau-b), None where all values are equal.
+        - ``lowest-overlap``: of the lowest tenths of two methods, the rows in both divided by the rows in either. Of
+          rows tied at the edge, each counts for the part of them that still belongs to the tenth.
+        - ``removal-lowest-first``, ``removal-highest-first``, ``addition-highest-first``, ``addition-lowest-first``:
+          with ``train``, ``test`` and ``model``: accuracy curves, one line a method.
+        - ``detection``, ``discovery-curve``: with ``bad``.
+
+    Raises:
+        InputError: Fewer than two results, something other than values, a name that cannot be used, or ``bad`` is no
+            mask of some but not all rows.
+        DataError: The results, or they and ``train``, are not of the same rows.
+        MethodError: Some but not all of ``train``, ``test`` and ``model`` were given, or the model cannot be trained.
+
+    Example:
+        >>> import dataworth as dw
+        >>> ids = ["a", "b", "c", "d"]
+        >>> one = dw.Values(ids, [0.1, 0.2, 0.3, 0.4], method="One()", n_validation=4)
+        >>> turned = dw.Values(ids[::-1], [0.4, 0.3, 0.2, 0.1], method="Turned()", n_validation=4)
+        >>> compared = dw.compare_values([one, turned], bad=[True, False, False, False])
+        >>> compared.table("spearman").rows()
+        [('One', 1.0, 1.0), ('Turned', 1.0, 1.0)]
+    """
+    named = _named(results)
+    if (test is None) != (model is None) or (test is not None and train is None):
+        given = [name for name, thing in (("train", train), ("test", test), ("model", model)) if thing is not None]
+        raise MethodError(f"curves need train, test and model together, not {', '.join(given)} alone")
+    aligned, errors = _aligned(named, train)
+    first = next(iter(aligned.values()))
+    names, by_row = list(aligned), [values.values for values in aligned.values()]
+    facts: dict[str, str | int | float] = {"Rows": f"{len(first):,}"}
+
+    evidence: list[Evidence] = [
+        _methods(aligned, errors),
+        _matrix("spearman", "Spearman's rank correlation", names, by_row, _spearman, _RANKS_NOTE),
+        _matrix("kendall", "Kendall's rank correlation (tau-b)", names, by_row, _kendall, _PAIRS_NOTE),
+        _overlaps(names, by_row),
+    ]
+    figures: dict[str, tuple[bool, list[float | None]]] = {}  # name: whether high is good; by method, then at random
+    notes: list[str] = []
+    if test is not None and train is not None:
+        job = Retraining(model, train, test, fractions=fractions, repeats=repeats, seed=seed)
+        curves, areas, spread = _curves(aligned, job)
+        evidence += curves
+        figures |= areas
+        facts |= {
+            "Judges of the curves": f"{len(test):,} test points, as they were given",
+            "Model of the curves": job.model,
+            "Random orders": repeats,
+            "Seed": seed,
+            "Models fitted": f"{job.fits:,}",
+        }
+        notes.append(
+            "Lowest and highest removed, highest and lowest added: mean accuracy along the curve, which is the area "
+            "under it divided by its width. Lowest removed and highest added: higher is better; the other two: lower. "
+            f"Single random orders had areas up to {spread:.3f} apart: smaller differences may be chance."
+        )
+    if bad is not None:
+        table, picture = _detection(aligned, bad)
+        evidence += [table, picture]
+        n_bad = int(np.asarray(bad).sum())
+        facts["Rows known to be bad"] = f"{n_bad:,}"
+        figures["AUROC"] = (True, [*_floats(table, "AUROC"), 0.5])
+        figures["average precision"] = (True, [*_floats(table, "average precision"), n_bad / len(first)])
+        figures["F1"] = (True, [*_floats(table, "F1"), None])
+        notes.append("AUROC, average precision and F1 (of two clusters): finding the rows known to be bad.")
+    if figures:
+        evidence.insert(0, _summary(names, figures, notes))
+    return Comparison(names, len(first), evidence, facts)
+
+
+# -- whose values, and of what ---------------------------------------------------------------------
+
+
+def _named(results: Sequence[Values] | Mapping[str, Values]) -> dict[str, Values]:
+    """The results by distinct names."""
+    if isinstance(results, Values):
+        raise InputError("a comparison needs a sequence or mapping of at least two results, not one")
+    given = list(results.values()) if isinstance(results, Mapping) else list(results)
+    odd = sorted({type(result).__name__ for result in given if not isinstance(result, Values)})
+    if odd:
+        hint = "; a private release hides the very values that a comparison is made of" if "Release" in odd else ""
+        raise InputError(f"a comparison is of Values, not of {', '.join(odd)}{hint}")
+    if len(given) < 2:
+        raise InputError(f"a comparison needs at least two results, not {len(given)}")
+    if isinstance(results, Mapping):
+        wrong = [name for name in results if not isinstance(name, str) or name.strip() in _TAKEN]
+        if wrong:
+            raise InputError(f"{wrong[0]!r} cannot name a result here; {', '.join(map(repr, _TAKEN))} are taken")
+        return dict(results)
+    short = [_short(values.method) for values in given]
+    names: dict[str, Values] = {}
+    for name, values in zip(short, given, strict=True):
+        wanted = name if short.count(name) == 1 else values.method
+        unique, count = wanted or "unnamed", 1
+        while unique in names or unique in _TAKEN:
+            count += 1
+            unique = f"{wanted} ({count})"
+        names[unique] = values
+    return names
+
+
+def _short(method: str) -> str:
+    """A method's name without its settings."""
+    return method.partition("(")[0].strip() or method.strip()
+
+
+def _aligned(
+    named: Mapping[str, Values], train: Points | None
+) -> tuple[dict[str, Values], dict[str, NDArray[np.float64] | None]]:
+    """The results and their standard errors with rows in one order: that of ``train``, or of the first result."""
+    first_name, first = next(iter(named.items()))
+    if np.unique(first.ids).size < len(first):
+        raise DataError(f"ids of {first_name} are there twice, so rows cannot be matched; give every row its own id")
+    if len(first) < 2:
+        raise DataError(f"a comparison needs at least two rows, not {len(first)}")
+    aligned, errors = {}, {}
+    for name, values in named.items():
+        try:
+            match_values(values, first.ids)
+        except DataError as error:
+            raise DataError(
+                f"{first_name} and {name} value different rows: of {name}, {error}; compare values of the same rows, "
+                "under the same ids"
+            ) from None
+        if train is not None:
+            values_of(values, train)
+        ids = first.ids if train is None else train.ids
+        off = _errors_of(values)
+        aligned[name] = _ordered(values, values.values, ids)
+        errors[name] = None if off is None else _ordered(values, off, ids).values
+    return aligned, errors
+
+
+def _ordered(values: Values, figures: NDArray[np.float64], ids: NDArray[Any]) -> Values:
+    """Figures of the rows of ``values`` in the order of ``ids``."""
+    held = Values(values.ids, figures, values.method, values.n_validation)
+    return Values(ids, match_values(held, ids), values.method, values.n_validation)
+
+
+def _errors_of(values: Values) -> NDArray[np.float64] | None:
+    """Standard errors of the values, where the method has any."""
+    errors: NDArray[np.float64] | None = getattr(values, "errors", None)
+    return errors
+
+
+# -- agreement -------------------------------------------------------------------------------------
+
+_RANKS_NOTE = "1: the same order; 0: no relation; -1: the opposite order."
+_PAIRS_NOTE = "How many more pairs of rows are in the same order than in the opposite one, with ties allowed for."
+_CONSTANT = " All values of {} are equal: no correlation is defined."
+
+
+def _matrix(
+    name: str,
+    title: str,
+    names: Sequence[str],
+    by_row: Sequence[NDArray[np.float64]],
+    measure: Callable[[NDArray[np.float64], NDArray[np.float64]], float],
+    note: str,
+) -> Table:
+    """A symmetric table of a measure between every two methods; None for values that are all equal."""
+    level = [bool((values == values[0]).all()) for values in by_row]
+    cells: list[list[Cell]] = [[None] * len(names) for _ in names]
+    for i, one in enumerate(by_row):
+        for j, other in enumerate(by_row[: i + 1]):
+            if not (level[i] or level[j]):
+                cells[i][j] = cells[j][i] = 1.0 if i == j else measure(one, other)
+    constant = [known for known, is_level in zip(names, level, strict=True) if is_level]
+    return Table(
+        name,
+        title,
+        {"method": list(names), **{column: cells[j] for j, column in enumerate(names)}},
+        note + (_CONSTANT.format(", ".join(constant)) if constant else ""),
+    )
+
+
+def _spearman(one: NDArray[np.float64], other: NDArray[np.float64]) -> float:
+    from scipy.stats import rankdata
+
+    a, b = (rankdata(values) - (values.size + 1) / 2 for values in (one, other))
+    return float(np.clip((a @ b) / np.sqrt((a @ a) * (b @ b)), -1.0, 1.0))
+
+
+def _kendall(one: NDArray[np.float64], other: NDArray[np.float64]) -> float:
+    from scipy.stats import kendalltau
+
+    return float(np.clip(kendalltau(one, other, variant="b").statistic, -1.0, 1.0))
+
+
+def _overlaps(names: Sequence[str], by_row: Sequence[NDArray[np.float64]]) -> Table:
+    n = by_row[0].size
+    count = max(1, round(LOWEST * n))
+    parts = [_lowest(values, count) for values in by_row]
+    cells = [[float(np.minimum(a, b).sum() / np.maximum(a, b).sum()) for a in parts] for b in parts]
+    return Table(
+        "lowest-overlap",
+        f"Rows in both lowest tenths ({count:,} of {n:,})",
+        {"method": list(names), **{name: cells[j] for j, name in enumerate(names)}},
+        note=(
+            "Rows in both lowest tenths, divided by rows in either: 1 is the same rows. Two tenths drawn at random "
+            f"come to about {count / (2 * n - count):.2f}."
+        ),
+    )
+
+
+def _lowest(values: NDArray[np.float64], count: int) -> NDArray[np.float64]:
+    """How far each row belongs to the lowest ``count``: rows tied at the edge share the places that are left."""
+    edge = np.partition(values, count - 1)[count - 1]
+    below, tied = values < edge, values == edge
+    part: NDArray[np.float64] = below + tied * ((count - below.sum()) / tied.sum())
+    return part
+
+
+def _methods(aligned: Mapping[str, Values], errors: Mapping[str, NDArray[np.float64] | None]) -> Table:
+    """Who judged, and how much of what is seen is noise of sampling."""
+    columns: dict[str, list[Cell]] = {"method": list(aligned), "settings": [v.method for v in aligned.values()]}
+    columns["judged by"] = [f"{values.n_validation:,} points" for values in aligned.values()]
+    columns["spread of values"] = [float(values.values.std()) for values in aligned.values()]
+    note = "Spread: the standard deviation of a method's values. Values of different methods have different scales."
+    if any(off is not None for off in errors.values()):
+        columns["mean standard error"] = [None if off is None else float(off.mean()) for off in errors.values()]
+        columns["noise in the spread"] = [
+            None if off is None else _noise(values.values, off)
+            for values, off in zip(aligned.values(), errors.values(), strict=True)
+        ]
+        note += (
+            " Noise in the spread: the part of the variance of a method's values that is its own sampling, 0 to 1; "
+            "the more there is, the lower its correlation with anything. Methods without standard errors do not sample."
+        )
+    return Table("methods", "The methods", columns, note)
+
+
+def _noise(values: NDArray[np.float64], errors: NDArray[np.float64]) -> float | None:
+    """The part of the variance that is squared standard error; None where there is no variance."""
+    variance = float(values.var())
+    return min(1.0, float((errors**2).mean()) / variance) if variance > 0 else None
+
+
+# -- curves ----------------------------------------------------------------------------------------
+
+
+def _curves(
+    aligned: Mapping[str, Values], job: Retraining
+) -> tuple[list[Evidence], dict[str, tuple[bool, list[float | None]]], float]:
+    """The pictures; by name of a curve whether high is good and the areas; how far areas of random orders differ."""
+    pictures: list[Evidence] = []
+    areas: dict[str, tuple[bool, list[float | None]]] = {}
+    spread = 0.0
+    for name, (title, short, kind, highest, is_good) in _CURVES.items():
+        run = job.removing if kind == REMOVED else job.adding
+        order = job.orders.highest_first if highest else job.orders.lowest_first
+        lines = {method: run(order(values.values)) for method, values in aligned.items()}
+        random = np.array([run(some) for some in job.orders.random])
+        table = Table(name, title, {kind: job.shares, **lines, _BASELINE: random.mean(axis=0).tolist()})
+        of_runs = [area_of(job.shares, run_of) for run_of in random]
+        spread = max(spread, max(of_runs) - min(of_runs))
+        areas[short] = (is_good, [area_of(job.shares, line) for line in (*lines.values(), random.mean(axis=0))])
+        pictures.append(_picture(table, kind, [*lines, _BASELINE], is_good, job))
+    return pictures, areas, spread
+
+
+def _picture(table: Table, kind: str, lines: Sequence[str], is_good: bool, job: Retraining) -> Exhibit:
+    x = f"share of rows {kind}"
+    return Exhibit(
+        table.name,
+        "curve",
+        lines_of(table, kind, lines, names=(x, "line", "accuracy")),
+        x=x,
+        y="accuracy",
+        series="line",
+        alt=f"Lines of accuracy on the test points against the {x}, one for each of {len(lines) - 1} methods, and one "
+        "for random orders.",
+        caption=(
+            f"{'Higher' if is_good else 'Lower'} is better. Accuracy of {job.model} on {len(job.judges):,} test "
+            f"points; random is the mean of {len(job.orders.random)} orders, the same ones in every picture."
+        ),
+    )
+
+
+# -- rows known to be bad --------------------------------------------------------------------------
+
+
+def _detection(aligned: Mapping[str, Values], bad: ArrayLike) -> tuple[Table, Exhibit]:
+    tables = [noisy_label_detection(values, bad) for values in aligned.values()]
+    curves = [discovery_curve(values, bad) for values in aligned.values()]
+    columns: dict[str, list[Cell]] = {"method": list(aligned)}
+    for key in tables[0].columns:
+        columns[key] = [table.columns[key][0] for table in tables]
+    columns["area under discovery"] = [curve.areas["lowest value first"] for curve in curves]
+    first = curves[0].table.columns
+    note = clusters_note(int(np.asarray(bad).sum()), len(next(iter(aligned.values()))))
+    level = [name for name, table in zip(aligned, tables, strict=True) if table.columns["called bad"] == (0,)]
+    if level:
+        note += f" All values of {', '.join(level)} are equal: there are no two clusters."
+    note += f" The best possible area under discovery is {curves[0].areas[BEST]:.3f}; random order gets 0.5."
+    lines = {name: curve.table.columns["lowest value first"] for name, curve in zip(aligned, curves, strict=True)}
+    wide = Table(
+        "discovery-curve",
+        curves[0].table.title,
+        {"inspected": first["inspected"], **lines, BEST: first[BEST], RANDOM: first[RANDOM]},
+    )
+    picture = Exhibit(
+        "discovery-curve",
+        "curve",
+        lines_of(wide, "inspected", [*lines, BEST, RANDOM], names=(INSPECTED, "line", FOUND)),
+        x=INSPECTED,
+        y=FOUND,
+        series="line",
+        alt=f"Lines of the share of bad rows found against the share inspected, one for each of {len(lines)} methods, "
+        "the best possible one, and one for random order.",
+        caption=f"Higher is better. {curves[0].table.note}",
+    )
+    return Table("detection", "Finding the rows known to be bad", columns, note), picture
+
+
+# -- all in one table ------------------------------------------------------------------------------
+
+
+def _summary(
+    names: Sequence[str], figures: Mapping[str, tuple[bool, list[float | None]]], notes: Sequence[str]
+) -> Table:
+    """The figures of each method, best mean place first, and of chance below them."""
+    from scipy.stats import rankdata
+
+    places = np.full((len(figures), len(names)), np.nan)
+    for row, (high_is_good, cells) in zip(places, figures.values(), strict=True):
+        known = [i for i, cell in enumerate(cells[: len(names)]) if cell is not None]
+        signed = [(-1 if high_is_good else 1) * float(cells[i] or 0.0) for i in known]
+        row[known] = rankdata(np.round(signed, 12)) if known else []
+    counted = ~np.isnan(places)
+    mean = np.where(counted.any(axis=0), np.nansum(places, axis=0) / np.maximum(counted.sum(axis=0), 1), np.inf)
+    order = sorted(range(len(names)), key=lambda i: (mean[i], names[i]))
+    columns: dict[str, list[Cell]] = {
+        "method": [*(names[i] for i in order), "chance"],
+        "mean place": [*(float(mean[i]) if np.isfinite(mean[i]) else None for i in order), None],
+    }
+    for name, (_, cells) in figures.items():
+        columns[name] = [*(cells[i] for i in order), cells[-1]]
+    return Table(
+        "summary",
+        "All figures, best mean place first",
+        columns,
+        note=" ".join([*notes, "Mean place: over the columns that follow it; 1 is the best in all of them."]),
+    )
+
+
+def _floats(table: Table, column: str) -> list[float | None]:
+    return [float(cell) if isinstance(cell, int | float) else None for cell in table.columns[column]]
