@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, cached_property
 from types import TracebackType
 from typing import Any, Protocol
 
@@ -97,10 +97,10 @@ class Table:
         """How many classes there are; 1 for a regressor."""
         return 1 if self.classes is None else int(self.classes.size)
 
-    @property
+    @cached_property
     def one_each(self) -> bool:
-        """Whether players are rows."""
-        return self.names.size == len(self.x)
+        """Whether player p is row p, for every player."""
+        return self.names.size == len(self.x) and bool((self.order == np.arange(len(self.x))).all())
 
     def rows_of(self, players: NDArray[np.int64]) -> NDArray[np.int64]:
         """The rows of players, player by player."""

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from dataworth.errors import DataError, InputError, MethodError
 from dataworth.records import Points
 from dataworth.records.points import missing_features
+from dataworth.valuation.fast_learners import plan_for
 from dataworth.valuation.games import Labels, codes_of, digest_of, judged
 from dataworth.valuation.learners import Learner, Refit, Table
 from dataworth.valuation.reading import check_same_features
@@ -152,6 +153,11 @@ class RowGame:
         """How many players there are."""
         return int(self.names.size)
 
+    @property
+    def n_classes(self) -> int:
+        """How many classes there are; 0 where targets are numbers."""
+        return 0 if self._table.classes is None else int(self._table.classes.size)
+
     def learner(self) -> Learner:
         """A model with nobody in its coalition yet; each has its own."""
         return self._make(self._table)
@@ -227,4 +233,7 @@ def _digest(table: Table, how: str) -> str:
 
 def _choose(table: Table) -> tuple[str, _Maker]:
     """The quickest way that gives the scores of scikit-learn, in words and as what makes its learners."""
-    return f"refitted from scratch for each coalition (no fast path for {type(table.estimator).__name__})", Refit
+    plan = plan_for(table)
+    if isinstance(plan, str):
+        return f"refitted from scratch for each coalition (no fast path for {plan})", Refit
+    return plan.how, plan.make
