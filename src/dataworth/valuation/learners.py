@@ -15,7 +15,7 @@ from threadpoolctl import ThreadpoolController
 from dataworth.errors import InputError, MethodError
 from dataworth.valuation.scoring import Scorer, check_scorer
 
-__all__ = ["Following", "Learner", "Refit", "Table"]
+__all__ = ["Following", "Learner", "Refit", "Table", "lone_thread", "told"]
 
 _MOST_NAMES = 10  # players that an error names
 
@@ -177,7 +177,7 @@ class Following:
             with lone_thread():
                 return _fit_and_score(table, rows)
         except Exception as trouble:
-            raise MethodError(f"{self._who(rows.size)}: {_told(trouble)}") from trouble
+            raise MethodError(f"{self._who(rows.size)}: {told(trouble)}") from trouble
 
     def _changed(self, players: NDArray[np.int64], sign: int) -> None:
         """Players came (1) or went (-1)."""
@@ -222,7 +222,7 @@ def _fit_and_score(table: Table, rows: NDArray[np.int64]) -> float:
     return int(np.count_nonzero(found == table.judge_y)) / table.judge_y.size
 
 
-def _told(trouble: Exception) -> str:
+def told(trouble: Exception) -> str:
     """What went wrong; in words only where they are ours or scikit-learn's, which speak of parameters, not of rows."""
     if isinstance(trouble, MethodError):
         return str(trouble)
