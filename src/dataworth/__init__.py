@@ -79,6 +79,7 @@ if TYPE_CHECKING:  # what type checkers and editors see; a test keeps it the sam
     from dataworth.valuation.planning import Plan, plan_release
     from dataworth.valuation.providers import value_providers
     from dataworth.valuation.releases import release_points
+    from dataworth.valuation.retraining_methods import BetaShapley, DataBanzhaf, DataShapley, LeaveOneOut
     from dataworth.valuation.synthesizing import self_check, synthesize
     from dataworth.valuation.updates import ThresholdIndex, UpdateCost, index_points
 
@@ -88,13 +89,16 @@ __all__ = [  # noqa: RUF022 - in the order of dir(), which a test pins
     "Answer",
     "Attributions",
     "Beta",
+    "BetaShapley",
     "Budget",
     "BudgetExceeded",
     "Calibration",
     "CandidateFunctions",
     "CappedLinks",
     "Coalitions",
+    "DataBanzhaf",
     "DataError",
+    "DataShapley",
     "DataworthError",
     "EmbeddingCandidates",
     "Exhibit",
@@ -107,6 +111,7 @@ __all__ = [  # noqa: RUF022 - in the order of dir(), which a test pins
     "Items",
     "KNNRegressionShapley",
     "KNNShapley",
+    "LeaveOneOut",
     "Ledger",
     "LedgerError",
     "Links",
@@ -188,13 +193,16 @@ _HOMES = {
     "Answer": "records",
     "Attributions": "records",
     "Beta": "kernels.threshold",
+    "BetaShapley": "valuation.retraining_methods",
     "Budget": "records",
     "BudgetExceeded": "errors",
     "Calibration": "valuation.calibration",
     "CandidateFunctions": "synthesis.candidates",
     "CappedLinks": "valuation.methods",
     "Coalitions": "records",
+    "DataBanzhaf": "valuation.retraining_methods",
     "DataError": "errors",
+    "DataShapley": "valuation.retraining_methods",
     "DataworthError": "errors",
     "EmbeddingCandidates": "synthesis.candidates",
     "Exhibit": "records",
@@ -207,6 +215,7 @@ _HOMES = {
     "Items": "records",
     "KNNRegressionShapley": "valuation",
     "KNNShapley": "valuation",
+    "LeaveOneOut": "valuation.retraining_methods",
     "Ledger": "privacy.ledger",
     "LedgerError": "errors",
     "Links": "records",

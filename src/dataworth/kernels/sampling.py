@@ -62,7 +62,9 @@ class Estimate:
 class Plan(Protocol):
     """Coalitions to try, draw by draw."""
 
-    n: int
+    @property
+    def n(self) -> int:
+        """How many players."""
 
     @property
     def draws(self) -> int | None:

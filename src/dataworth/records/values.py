@@ -80,6 +80,8 @@ class Values:
         provenance: What made these values: versions, settings, time; plain text and numbers.
         evidence: Links, tables and exhibits for a report, if they were asked for.
         attributions: For values by likeness: what each row earned of each generated item.
+        errors: Standard errors of the values, ``(n,)``, where a method that samples found them: 0 where nothing was
+            left to chance, NaN where too little was tried to tell.
 
     Raises:
         InputError: Arrays whose lengths differ, values that are not finite, or a provenance that is not plain.
@@ -99,6 +101,7 @@ class Values:
     provenance: Mapping[str, str | int | float]
     evidence: tuple[Evidence, ...]
     attributions: Attributions | None
+    errors: NDArray[np.float64] | None
 
     def __init__(
         self,
@@ -110,6 +113,7 @@ class Values:
         provenance: Mapping[str, str | int | float] = MappingProxyType({}),
         evidence: Sequence[Evidence] = (),
         attributions: Attributions | None = None,
+        errors: ArrayLike | None = None,
     ) -> None:
         checked = np.array(values, dtype=np.float64)  # a copy: what the caller does to theirs later is theirs
         names = exact(ids, "ids")
@@ -131,6 +135,7 @@ class Values:
         if attributions is not None and not np.array_equal(attributions.ids, self.ids):
             raise InputError("attributions must be of the very rows that are valued, in the same order")
         settle(self, "attributions", attributions)
+        settle(self, "errors", None if errors is None else _check_errors(errors, checked.shape))
 
     def __len__(self) -> int:
         return int(self.values.shape[0])
@@ -178,7 +183,10 @@ class Values:
         columns: dict[str, Sequence[Any]] = {"id": self.ids[at].tolist()}
         if self.owners is not None:
             columns["owner"] = self.owners[at].tolist()
-        return Table(name, title, {**columns, "value": self.values[at].tolist()})
+        columns["value"] = self.values[at].tolist()
+        if self.errors is not None:
+            columns["standard error"] = _known(self.errors[at])
+        return Table(name, title, columns)
 
     def by_owner(self) -> Table:
         """Sums of values by owner, highest first, with the number of rows and the mean.
@@ -270,29 +278,27 @@ class Values:
     # -- leaving and coming back -----------------------------------------------------------------
 
     def to_arrow(self) -> Any:
-        """A pyarrow Table with columns ``id``, ``owner`` (if known) and ``value``."""
+        """A pyarrow Table with columns ``id``, ``owner`` (if known), ``value`` and ``error`` (if known)."""
         import pyarrow as pa
 
-        columns = {"id": pa.array(self.ids)}
-        if self.owners is not None:
-            columns["owner"] = pa.array(self.owners)
-        return pa.table({**columns, "value": pa.array(self.values)})
+        return pa.table({name: pa.array(column) for name, column in self._columns().items()})
 
     def to_pandas(self) -> Any:
-        """A pandas DataFrame with columns ``id``, ``owner`` (if known) and ``value``."""
+        """A pandas DataFrame with columns ``id``, ``owner`` (if known), ``value`` and ``error`` (if known)."""
         import pandas as pd
 
         return pd.DataFrame(self._columns())
 
     def to_polars(self) -> Any:
-        """A polars DataFrame with columns ``id``, ``owner`` (if known) and ``value``."""
+        """A polars DataFrame with columns ``id``, ``owner`` (if known), ``value`` and ``error`` (if known)."""
         import polars as pl
 
         return pl.DataFrame(self._columns())
 
     def _columns(self) -> dict[str, NDArray[Any]]:
         owners = {} if self.owners is None else {"owner": self.owners}
-        return {"id": self.ids, **owners, "value": self.values}
+        errors = {} if self.errors is None else {"error": self.errors}
+        return {"id": self.ids, **owners, "value": self.values, **errors}
 
     def save(self, path: str | os.PathLike[str]) -> Path:
         """Write a Parquet file with everything in it: columns, method, provenance and evidence.
@@ -358,6 +364,7 @@ class Values:
                     n_validation=about["n_validation"],
                     provenance=about["provenance"],
                     evidence=evidence_from_json(about["evidence"]),
+                    errors=table["error"].to_numpy() if "error" in table.column_names else None,
                 )
         except DataError:
             raise
@@ -373,6 +380,21 @@ def _check_facts(method: Any, n_validation: Any) -> None:
     if not isinstance(method, str) or not isinstance(n_validation, int | np.integer):
         kinds = f"{type(method).__name__} and {type(n_validation).__name__}"
         raise InputError(f"method must be text and n_validation a whole number, not {kinds}")
+
+
+def _check_errors(given: ArrayLike, shape: tuple[int, ...]) -> NDArray[Any]:
+    errors = np.array(given, dtype=np.float64)
+    if errors.shape != shape:
+        raise InputError(f"errors must be as many as the values, of shape {shape}, not {errors.shape}")
+    odd = int((np.isinf(errors) | (errors < 0)).sum())
+    if odd:
+        raise InputError(f"{odd} of {errors.size} standard errors are negative or infinite")
+    return read_only(errors)
+
+
+def _known(errors: NDArray[np.float64]) -> list[float | None]:
+    """Errors for a table, None where there is none."""
+    return [None if math.isnan(error) else error for error in errors.tolist()]
 
 
 def _plain(key: str, fact: Any) -> str | int | float:

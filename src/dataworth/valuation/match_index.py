@@ -27,7 +27,8 @@ from dataworth.records.sealed import read_sealed, write_sealed
 from dataworth.valuation.generated import credited, recall_table
 from dataworth.valuation.items import read_items
 from dataworth.valuation.matching import Matcher, Matches, RecallCheck
-from dataworth.valuation.methods import SimilarityMatch, called
+from dataworth.valuation.methods import SimilarityMatch
+from dataworth.valuation.parameters import called
 from dataworth.valuation.sides import Vectors, check_kinds, check_task, qualities, quoted, x_of
 
 __all__ = ["MatchCost", "MatchIndex", "index_items"]

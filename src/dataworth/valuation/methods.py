@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from dataclasses import dataclass, fields
 from fractions import Fraction
-from numbers import Integral, Real
+from numbers import Real
 from typing import Any, Literal, TypeAlias
 
 import numpy as np
@@ -18,12 +17,15 @@ from dataworth.kernels.threshold import SEMIVALUES, Beta, Semivalue
 from dataworth.models.index import HNSW, IVFPQ
 from dataworth.models.perceptual import RERANKERS
 from dataworth.models.quality import QUALITIES
+from dataworth.valuation.parameters import called, check_choice, check_positive, check_whole
+from dataworth.valuation.retraining_methods import RetrainingMethod
 
 __all__ = [
     "CappedLinks",
     "KNNRegressionShapley",
     "KNNShapley",
     "Mechanism",
+    "NeighborMethod",
     "PointMethod",
     "PublicProxy",
     "SimilarityMatch",
@@ -60,9 +62,9 @@ class KNNShapley:
     metric: Metric = "cosine"
 
     def __post_init__(self) -> None:
-        _check_whole("k", self.k, 1)
-        _check_choice("normalise", self.normalise, ("subset", "k"))
-        _check_choice("metric", self.metric, METRICS)
+        check_whole("k", self.k, 1)
+        check_choice("normalise", self.normalise, ("subset", "k"))
+        check_choice("metric", self.metric, METRICS)
 
 
 @dataclass(frozen=True)
@@ -92,10 +94,10 @@ class ThresholdKNNShapley:
     metric: Metric = "cosine"
 
     def __post_init__(self) -> None:
-        _check_choice("metric", self.metric, METRICS)
+        check_choice("metric", self.metric, METRICS)
         _check_radius(self.radius, self.metric)
         if not isinstance(self.semivalue, Beta):
-            _check_choice("semivalue", self.semivalue, SEMIVALUES, " or Beta(alpha, beta)")
+            check_choice("semivalue", self.semivalue, SEMIVALUES, " or Beta(alpha, beta)")
 
 
 @dataclass(frozen=True)
@@ -129,10 +131,10 @@ class WeightedKNNShapley:
     metric: Metric = "cosine"
 
     def __post_init__(self) -> None:
-        _check_whole("k", self.k, 1)
-        _check_choice("kernel", self.kernel, ("rbf", "uniform"))
-        _check_choice("metric", self.metric, METRICS)
-        _check_whole("bits", self.bits, 1, 8)
+        check_whole("k", self.k, 1)
+        check_choice("kernel", self.kernel, ("rbf", "uniform"))
+        check_choice("metric", self.metric, METRICS)
+        check_whole("bits", self.bits, 1, 8)
 
 
 @dataclass(frozen=True)
@@ -163,9 +165,9 @@ class KNNRegressionShapley:
     metric: Metric = "euclidean"
 
     def __post_init__(self) -> None:
-        _check_whole("k", self.k, 1)
-        _check_choice("empty", self.empty, ("zero", "natural"))
-        _check_choice("metric", self.metric, METRICS)
+        check_whole("k", self.k, 1)
+        check_choice("empty", self.empty, ("zero", "natural"))
+        check_choice("metric", self.metric, METRICS)
 
 
 @dataclass(frozen=True)
@@ -193,7 +195,7 @@ class ValidationVote:
     metric: Metric = "cosine"
 
     def __post_init__(self) -> None:
-        _check_choice("metric", self.metric, METRICS)
+        check_choice("metric", self.metric, METRICS)
         _check_radius(self.radius, self.metric)
 
 
@@ -226,15 +228,16 @@ class PublicProxy:
     metric: Metric = "cosine"
 
     def __post_init__(self) -> None:
-        _check_choice("metric", self.metric, METRICS)
+        check_choice("metric", self.metric, METRICS)
         _check_radius(self.radius, self.metric)
         if self.expected_rows is not None:
-            _check_whole("expected_rows", self.expected_rows, 1)
+            check_whole("expected_rows", self.expected_rows, 1)
 
 
-PointMethod: TypeAlias = (
+NeighborMethod: TypeAlias = (
     KNNShapley | ThresholdKNNShapley | WeightedKNNShapley | KNNRegressionShapley | ValidationVote | PublicProxy
 )
+PointMethod: TypeAlias = NeighborMethod | RetrainingMethod
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -280,21 +283,21 @@ class SimilarityMatch:
     candidates: int | None = None
 
     def __post_init__(self) -> None:
-        _check_whole("k", self.k, 1)
+        check_whole("k", self.k, 1)
         if not isinstance(self.recall, IVFPQ | HNSW):
-            _check_choice("recall", self.recall, ("exact",), ", IVFPQ(...) or HNSW(...)")
+            check_choice("recall", self.recall, ("exact",), ", IVFPQ(...) or HNSW(...)")
         if self.rerank is not None and not callable(self.rerank):
-            _check_choice("rerank", self.rerank, RERANKERS, ", a callable or None")
+            check_choice("rerank", self.rerank, RERANKERS, ", a callable or None")
         if isinstance(self.quality, str):
-            _check_choice("quality", self.quality, QUALITIES, ", a callable, numbers or None")
+            check_choice("quality", self.quality, QUALITIES, ", a callable, numbers or None")
         elif self.quality is not None and not callable(self.quality):
             object.__setattr__(self, "quality", _quality(self.quality))
-        _check_temperature(self.temperature)
+        check_positive("temperature", self.temperature)
         object.__setattr__(self, "k", int(self.k))
         object.__setattr__(self, "temperature", float(self.temperature))
-        _check_choice("metric", self.metric, METRICS)
+        check_choice("metric", self.metric, METRICS)
         if self.candidates is not None:
-            _check_whole("candidates", self.candidates, 1)
+            check_whole("candidates", self.candidates, 1)
             if self.candidates < self.k:
                 raise MethodError(
                     f"candidates must be k, {self.k}, or more, not {self.candidates}: matches are picked from them"
@@ -328,11 +331,6 @@ class SimilarityMatch:
         return min(n, self.candidates or wanted)
 
 
-def called(thing: Any) -> str:
-    """The name of a callable, for texts about a method."""
-    return str(getattr(thing, "__name__", type(thing).__name__))
-
-
 @dataclass(frozen=True)
 class CappedLinks:
     """Release the counts of all rows, each row linked with at most so many validation points.
@@ -356,7 +354,7 @@ class CappedLinks:
 
     def __post_init__(self) -> None:
         if self.links is not None:
-            _check_whole("links", self.links, 1)
+            check_whole("links", self.links, 1)
             object.__setattr__(self, "links", int(self.links))
 
 
@@ -414,27 +412,9 @@ def _quality(given: Any) -> NDArray[np.float64]:
     return numbers
 
 
-def _check_whole(name: str, given: object, low: int, high: int | None = None) -> None:
-    whole = isinstance(given, Integral) and not isinstance(given, bool)
-    if not whole or given < low or (high is not None and given > high):  # type: ignore[operator]
-        span = f"of {low} or more" if high is None else f"from {low} to {high}"
-        raise MethodError(f"{name} must be an integer {span}, not {given!r}")
-
-
 def _check_radius(radius: object, metric: Metric) -> None:
     top = 2.0 if metric == "cosine" else 1e150
     number = isinstance(radius, Real) and not isinstance(radius, bool)
     if not number or not 0 <= radius <= top:  # type: ignore[operator]
         unit = "from 0 to 2 (1 - cosine similarity; the paper's tau = -0.5 is 0.5)" if top == 2 else "from 0 to 1e150"
         raise MethodError(f"radius must be a number {unit}, not {radius!r}")
-
-
-def _check_temperature(temperature: object) -> None:
-    number = isinstance(temperature, Real) and not isinstance(temperature, bool)
-    if not number or not 0 < temperature < math.inf:  # type: ignore[operator]
-        raise MethodError(f"temperature must be a number above 0 and finite, not {temperature!r}")
-
-
-def _check_choice(name: str, given: object, choices: tuple[str, ...], more: str = "") -> None:
-    if given not in choices:
-        raise MethodError(f"{name} must be one of {', '.join(map(repr, choices))}{more}, not {given!r}")

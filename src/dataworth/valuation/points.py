@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -22,6 +23,7 @@ from dataworth.records.points import missing_features
 from dataworth.valuation.methods import (
     KNNRegressionShapley,
     KNNShapley,
+    NeighborMethod,
     PointMethod,
     PublicProxy,
     ThresholdKNNShapley,
@@ -30,6 +32,9 @@ from dataworth.valuation.methods import (
 )
 from dataworth.valuation.provenance import provenance
 from dataworth.valuation.reading import check_same_features
+from dataworth.valuation.retraining import value_by_retraining
+from dataworth.valuation.retraining_methods import RetrainingMethod
+from dataworth.valuation.row_games import Players
 from dataworth.valuation.task import Task, bar, link_panels
 
 __all__ = ["suggest_radius", "value_points"]
@@ -46,9 +51,15 @@ def value_points(
     classes: Sequence[Any] | None = None,
     dtype: DType = "float32",
     threads: int | None = None,
+    players: Players = "rows",
+    folder: str | os.PathLike[str] | None = None,
     progress: bool | None = None,
 ) -> Values:
-    """The value of every training row to a nearest-neighbour model, judged by a validation set.
+    """The value of every training row to a model, judged by a validation set.
+
+    Methods of nearest neighbours (``KNNShapley``, ``ThresholdKNNShapley``, ...) have closed forms. ``LeaveOneOut``,
+    ``DataShapley``, ``DataBanzhaf`` and ``BetaShapley`` train any scikit-learn model again and again and give
+    standard errors too.
 
     Values are means over validation points, so exact Shapley values sum to what the utility gains from no
     rows to all rows (for classification: accuracy gained). Every value depends on other rows: handing exact
@@ -62,11 +73,14 @@ def value_points(
             neighbourhood guesses among them.
         dtype: ``"float32"`` screens distances in single precision and rechecks close calls in double;
             ``"float64"`` is slower and ranks every row in double, as the weighted and regression methods always do.
-        threads: How many threads to use; by default one for each core.
+        threads: How many threads to use, processes where models are trained; by default one for each core.
+        players: What is valued, where models are trained: ``"rows"``, or ``"owners"``, each with all their rows.
+        folder: Where models are trained: a folder that keeps what was found, so that a run that was stopped goes on
+            and ends with the very same values.
         progress: Whether to show a progress bar; by default only on a terminal.
 
     Returns:
-        Values aligned with ``train.ids``. The same for any number of threads.
+        Values aligned with ``train.ids``, or with the sorted owners. The same for any number of threads.
 
     Raises:
         DataError: Features or labels that do not fit together, or zero vectors under cosine.
@@ -89,6 +103,16 @@ def value_points(
     check_same_features(train, validation)
     began = time.perf_counter()
     workers = team_size(threads)
+    if isinstance(method, RetrainingMethod):
+        return value_by_retraining(
+            train, validation, method,
+            players=players, classes=classes, workers=workers, folder=folder, progress=progress,
+        )  # fmt: skip
+    if players != "rows" or folder is not None:
+        raise MethodError(
+            f"{type(method).__name__} has a closed form for rows, so it takes neither players nor a folder; the values "
+            "of owners need a method that trains models, such as DataShapley"
+        )
     if isinstance(method, KNNRegressionShapley):
         if classes is not None:
             raise MethodError("KNNRegressionShapley predicts numbers, so it takes no classes")
@@ -123,7 +147,7 @@ _RANKS_IN_FLOAT64 = (WeightedKNNShapley, KNNRegressionShapley)
 
 
 def _classify(
-    task: Task, method: PointMethod, dtype: DType, threads: int, progress: bool | None
+    task: Task, method: NeighborMethod, dtype: DType, threads: int, progress: bool | None
 ) -> NDArray[np.float64]:
     """Values summed over validation points."""
     match method:

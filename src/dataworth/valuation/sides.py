@@ -18,7 +18,8 @@ from dataworth.models.quality import quality
 from dataworth.records import Items
 from dataworth.records.items import Kind
 from dataworth.valuation.items import embed_items
-from dataworth.valuation.methods import SimilarityMatch, called
+from dataworth.valuation.methods import SimilarityMatch
+from dataworth.valuation.parameters import called
 from dataworth.valuation.task import bar
 
 __all__ = ["Vectors", "check_kinds", "check_task", "qualities", "quoted", "show_of", "x_of"]
