@@ -41,6 +41,7 @@ if TYPE_CHECKING:  # what type checkers and editors see; a test keeps it the sam
         Table,
         Values,
     )
+    from dataworth.records.comparison import Comparison
     from dataworth.report import write_report
     from dataworth.synthesis.candidates import CandidateFunctions, EmbeddingCandidates, TableCandidates, TableDomain
     from dataworth.synthesis.image_candidates import ImageCandidates
@@ -65,7 +66,9 @@ if TYPE_CHECKING:  # what type checkers and editors see; a test keeps it the sam
     from dataworth.valuation.audits import audit_epsilon, audit_membership
     from dataworth.valuation.calibration import Calibration, learn_calibration, recalibrate
     from dataworth.valuation.coalitions import solve_game
+    from dataworth.valuation.comparison import compare_values
     from dataworth.valuation.embedding import embed_images, embed_texts
+    from dataworth.valuation.experiments import discovery_curve, noisy_label_detection, point_addition, point_removal
     from dataworth.valuation.fidelity import Question, Reply, answer, ask
     from dataworth.valuation.games import ModelScore, NeighborAccuracy, RidgeAccuracy
     from dataworth.valuation.generated import value_generated
@@ -96,6 +99,7 @@ __all__ = [  # noqa: RUF022 - in the order of dir(), which a test pins
     "CandidateFunctions",
     "CappedLinks",
     "Coalitions",
+    "Comparison",
     "DataBanzhaf",
     "DataError",
     "DataShapley",
@@ -156,6 +160,8 @@ __all__ = [  # noqa: RUF022 - in the order of dir(), which a test pins
     "ask",
     "audit_epsilon",
     "audit_membership",
+    "compare_values",
+    "discovery_curve",
     "embed_images",
     "embed_items",
     "embed_texts",
@@ -166,10 +172,13 @@ __all__ = [  # noqa: RUF022 - in the order of dir(), which a test pins
     "index_points",
     "learn_calibration",
     "likely_pairs",
+    "noisy_label_detection",
     "partition_points",
     "partition_rows",
     "payout",
     "plan_release",
+    "point_addition",
+    "point_removal",
     "read_image_points",
     "read_items",
     "read_package",
@@ -200,6 +209,7 @@ _HOMES = {
     "CandidateFunctions": "synthesis.candidates",
     "CappedLinks": "valuation.methods",
     "Coalitions": "records",
+    "Comparison": "records.comparison",
     "DataBanzhaf": "valuation.retraining_methods",
     "DataError": "errors",
     "DataShapley": "valuation.retraining_methods",
@@ -259,6 +269,8 @@ _HOMES = {
     "ask": "valuation.fidelity",
     "audit_epsilon": "valuation.audits",
     "audit_membership": "valuation.audits",
+    "compare_values": "valuation.comparison",
+    "discovery_curve": "valuation.experiments",
     "embed_images": "valuation.embedding",
     "embed_items": "valuation.items",
     "embed_texts": "valuation.embedding",
@@ -269,10 +281,13 @@ _HOMES = {
     "index_points": "valuation.updates",
     "learn_calibration": "valuation.calibration",
     "likely_pairs": "synthesis.tabular",
+    "noisy_label_detection": "valuation.experiments",
     "partition_points": "data.partition",
     "partition_rows": "data.partition",
     "payout": "valuation.payouts",
     "plan_release": "valuation.planning",
+    "point_addition": "valuation.experiments",
+    "point_removal": "valuation.experiments",
     "read_image_points": "data.image_points",
     "read_items": "valuation.items",
     "read_package": "valuation.packages",

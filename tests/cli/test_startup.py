@@ -27,7 +27,7 @@ HEAVY = {
 
 COMMANDS = (
     "points", "demo", "report", "reproduce", "synthesize", "providers", "answer", "payout", "partition",
-    "train-generator",
+    "train-generator", "compare",
 )  # fmt: skip
 
 AFTER = "import json, sys; print(json.dumps([m for m in sys.modules if '.' not in m]), file=sys.stderr)"

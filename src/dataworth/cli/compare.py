@@ -13,7 +13,6 @@ from dataworth.cli.reading import read_pair, split_names
 from dataworth.errors import InputError
 
 if TYPE_CHECKING:
-    from dataworth.cli.reading import Pair
     from dataworth.records import Values
 
 
@@ -110,10 +109,10 @@ def compare(
         say("training models for the curves; leave out --test to skip them")
     compared = dw.compare_values(
         results,
-        train=pair and pair.train,
-        test=_judges(pair, test),
+        train=None if pair is None else pair.train,
+        test=None if pair is None or test is None else pair.validation,
         model=None if test is None else _model(model or CurveModel.LOGISTIC_REGRESSION),
-        bad=pair and pair.bad,
+        bad=None if pair is None else pair.bad,
         repeats=5 if repeats is None else repeats,
         seed=0 if seed is None else seed,
     )
@@ -165,10 +164,6 @@ def _load(files: list[Path]) -> dict[str, Values]:
         name = method if method and methods.count(method) == 1 else f"{method} ({file.stem})".strip()
         names[f"{method} ({file})".strip() if name in names else name] = values
     return names
-
-
-def _judges(pair: Pair | None, test: Path | None) -> Any:
-    return None if pair is None or test is None else pair.validation
 
 
 def _model(name: CurveModel) -> Any:

@@ -46,11 +46,11 @@ PALETTE: Mapping[str, tuple[str, str]] = {
 
 BARS_SHOWN = 30
 SPLITS_SHOWN = 20
-_WIDTH = 400
+_WIDTH, _HEIGHT = 400, 250
 _SERIES = [PALETTE[name][0] for name in ("blue", "red", "green", "purple", "ochre")]
 # Six that differ without colour; with the five colours, thirty lines look each like no other.
-_DASHES = [[1, 0], [7, 3], [10, 3, 2, 3], [16, 4], [6, 2, 2, 2, 2, 2], [4, 1.5]]
-_BASELINES = {"random": [3, 3], "best possible": [1, 3]}
+_DASHES: list[list[float]] = [[1, 0], [7, 3], [10, 3, 2, 3], [16, 4], [6, 2, 2, 2, 2, 2], [4, 1.5]]
+_BASELINES: dict[str, list[float]] = {"random": [3, 3], "best possible": [1, 3]}
 _SHAPES = ["circle", "square", "diamond", "triangle-up", "triangle-down"]
 _POINTS_SHOWN = 3_000
 _BAND_SHOWN = 300
@@ -245,19 +245,22 @@ def _curve(x: Sequence[Cell], y: Sequence[Cell], names: Sequence[str], exhibit: 
     data = [{"x": a, "y": b, "s": s} for a, b, s in zip(x, y, names, strict=True) if _is_number(a) and _is_number(b)]
     encode = _plane(alt, data, exhibit)
     encode["x"]["axis"]["grid"] = False
+    lines = list(dict.fromkeys(names))
     if exhibit.series is not None:
-        encode |= _line_styles(alt, list(dict.fromkeys(names)))
-    return alt.Chart(alt.Data(values=data)).mark_line(color=_SERIES[0], strokeWidth=2).encode(**encode)
+        encode |= _line_styles(alt, lines)
+    drawn = alt.Chart(alt.Data(values=data)).mark_line(color=_SERIES[0], strokeWidth=2).encode(**encode)
+    # A long legend gets room of its own and takes none from the lines.
+    return drawn.properties(height=_HEIGHT + 16 * max(0, (len(lines) - 3) // 2))
 
 
 def _line_styles(alt: Any, names: list[str]) -> dict[str, Any]:
     """Colour and dashes, so that lines differ in black and white too; what is random, or best, is a grey baseline."""
-    styles: dict[str, tuple[str, list[int]]] = {}
+    styles: dict[str, tuple[str, list[float]]] = {}
     rank = 0
     for name in names:
-        baseline = next((dash for start, dash in _BASELINES.items() if name.startswith(start)), None)
-        if baseline is not None:
-            styles[name] = (PALETTE["grey"][0], baseline)
+        baseline = [dash for start, dash in _BASELINES.items() if name.startswith(start)]
+        if baseline:
+            styles[name] = (PALETTE["grey"][0], baseline[0])
         else:
             styles[name] = (_SERIES[rank % len(_SERIES)], _DASHES[rank % len(_DASHES)])
             rank += 1
@@ -405,7 +408,7 @@ def _svg(chart: Any, alt: str) -> str:
     }
     finished = chart.properties(
         width=_WIDTH,
-        height=height if isinstance(height, (int, float)) else 250,
+        height=height if isinstance(height, (int, float)) else _HEIGHT,
         autosize={"type": "fit", "contains": "padding"},
         padding=4,
     ).configure(

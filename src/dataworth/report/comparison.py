@@ -28,9 +28,7 @@ _MATTER = (
     "One model is trained again and again while rows leave, or come, in the order of each method. All lines share its "
     "seed and the random orders."
 )
-_FIND = (
-    "Rows known to be bad should be low. Lines show how many of them are found, reading the lowest values first."
-)
+_FIND = "Rows known to be bad should be low. Lines show how many of them are found, reading the lowest values first."
 
 
 def comparison_section(compared: Comparison) -> Section:
@@ -89,7 +87,7 @@ def _in_short(compared: Comparison) -> str:
     if "spearman" in compared:
         rows = compared.table("spearman").rows()
         pairs = [
-            (number, str(row[0]), compared.methods[j])
+            (number, compared.methods[j], str(row[0]))
             for i, row in enumerate(rows)
             for j, number in enumerate(_number(cell) for cell in row[1 : i + 1])
             if number is not None

@@ -12,7 +12,7 @@ from dataworth.errors import DataError, InputError, MethodError
 from dataworth.records import Evidence, Exhibit, Points, Table, Values
 from dataworth.records.comparison import Comparison
 from dataworth.records.evidence import Cell
-from dataworth.valuation.curves import ADDED, REMOVED, Retraining, lines_of, match_values, values_of
+from dataworth.valuation.curves import ADDED, REMOVED, Retraining, lines_of, match_ids, values_of
 from dataworth.valuation.experiments import (
     BEST,
     FOUND,
@@ -27,7 +27,7 @@ from dataworth.valuation.experiments import (
 __all__ = ["compare_values"]
 
 LOWEST = 0.1
-_TAKEN = ("", "method", "random", BEST, RANDOM)  # what names columns and lines of its own
+_TAKEN = ("", "method", "random", "chance", BEST, RANDOM)  # what names columns and lines of its own
 _BASELINE = "random"
 
 # Name of each curve: title, what its area is called, whether rows leave or come, whether the highest are first,
@@ -99,13 +99,13 @@ def compare_values(
     if (test is None) != (model is None) or (test is not None and train is None):
         given = [name for name, thing in (("train", train), ("test", test), ("model", model)) if thing is not None]
         raise MethodError(f"curves need train, test and model together, not {', '.join(given)} alone")
-    aligned, errors = _aligned(named, train)
+    aligned = _aligned(named, train)
     first = next(iter(aligned.values()))
     names, by_row = list(aligned), [values.values for values in aligned.values()]
     facts: dict[str, str | int | float] = {"Rows": f"{len(first):,}"}
 
     evidence: list[Evidence] = [
-        _methods(aligned, errors),
+        _methods(aligned),
         _matrix("spearman", "Spearman's rank correlation", names, by_row, _spearman, _RANKS_NOTE),
         _matrix("kendall", "Kendall's rank correlation (tau-b)", names, by_row, _kendall, _PAIRS_NOTE),
         _overlaps(names, by_row),
@@ -179,19 +179,17 @@ def _short(method: str) -> str:
     return method.partition("(")[0].strip() or method.strip()
 
 
-def _aligned(
-    named: Mapping[str, Values], train: Points | None
-) -> tuple[dict[str, Values], dict[str, NDArray[np.float64] | None]]:
-    """The results and their standard errors with rows in one order: that of ``train``, or of the first result."""
+def _aligned(named: Mapping[str, Values], train: Points | None) -> dict[str, Values]:
+    """The results with rows in one order: that of ``train``, or of the first result."""
     first_name, first = next(iter(named.items()))
     if np.unique(first.ids).size < len(first):
         raise DataError(f"ids of {first_name} are there twice, so rows cannot be matched; give every row its own id")
     if len(first) < 2:
         raise DataError(f"a comparison needs at least two rows, not {len(first)}")
-    aligned, errors = {}, {}
+    aligned = {}
     for name, values in named.items():
         try:
-            match_values(values, first.ids)
+            match_ids(values.ids, first.ids)
         except DataError as error:
             raise DataError(
                 f"{first_name} and {name} value different rows: of {name}, {error}; compare values of the same rows, "
@@ -200,22 +198,10 @@ def _aligned(
         if train is not None:
             values_of(values, train)
         ids = first.ids if train is None else train.ids
-        off = _errors_of(values)
-        aligned[name] = _ordered(values, values.values, ids)
-        errors[name] = None if off is None else _ordered(values, off, ids).values
-    return aligned, errors
-
-
-def _ordered(values: Values, figures: NDArray[np.float64], ids: NDArray[Any]) -> Values:
-    """Figures of the rows of ``values`` in the order of ``ids``."""
-    held = Values(values.ids, figures, values.method, values.n_validation)
-    return Values(ids, match_values(held, ids), values.method, values.n_validation)
-
-
-def _errors_of(values: Values) -> NDArray[np.float64] | None:
-    """Standard errors of the values, where the method has any."""
-    errors: NDArray[np.float64] | None = getattr(values, "errors", None)
-    return errors
+        at = match_ids(values.ids, ids)
+        off = None if values.errors is None else values.errors[at]
+        aligned[name] = Values(ids, values.values[at], values.method, values.n_validation, errors=off)
+    return aligned
 
 
 # -- agreement -------------------------------------------------------------------------------------
@@ -286,29 +272,35 @@ def _lowest(values: NDArray[np.float64], count: int) -> NDArray[np.float64]:
     return part
 
 
-def _methods(aligned: Mapping[str, Values], errors: Mapping[str, NDArray[np.float64] | None]) -> Table:
+def _methods(aligned: Mapping[str, Values]) -> Table:
     """Who judged, and how much of what is seen is noise of sampling."""
     columns: dict[str, list[Cell]] = {"method": list(aligned), "settings": [v.method for v in aligned.values()]}
     columns["judged by"] = [f"{values.n_validation:,} points" for values in aligned.values()]
     columns["spread of values"] = [float(values.values.std()) for values in aligned.values()]
     note = "Spread: the standard deviation of a method's values. Values of different methods have different scales."
-    if any(off is not None for off in errors.values()):
-        columns["mean standard error"] = [None if off is None else float(off.mean()) for off in errors.values()]
+    if any(values.errors is not None for values in aligned.values()):
+        known = [_known(values.errors) for values in aligned.values()]
+        columns["mean standard error"] = [float(off.mean()) if off.size else None for off in known]
         columns["noise in the spread"] = [
-            None if off is None else _noise(values.values, off)
-            for values, off in zip(aligned.values(), errors.values(), strict=True)
+            _noise(values.values, off) for values, off in zip(aligned.values(), known, strict=True)
         ]
         note += (
             " Noise in the spread: the part of the variance of a method's values that is its own sampling, 0 to 1; "
-            "the more there is, the lower its correlation with anything. Methods without standard errors do not sample."
+            "the more there is, the lower its correlation with anything. Rows whose standard error is not known are "
+            "left out of both. Methods without standard errors do not sample."
         )
     return Table("methods", "The methods", columns, note)
 
 
-def _noise(values: NDArray[np.float64], errors: NDArray[np.float64]) -> float | None:
-    """The part of the variance that is squared standard error; None where there is no variance."""
+def _known(errors: NDArray[np.float64] | None) -> NDArray[np.float64]:
+    """The standard errors that are known."""
+    return np.zeros(0) if errors is None else errors[~np.isnan(errors)]
+
+
+def _noise(values: NDArray[np.float64], known: NDArray[np.float64]) -> float | None:
+    """The part of the variance that is squared standard error; None where either is not known or there is none."""
     variance = float(values.var())
-    return min(1.0, float((errors**2).mean()) / variance) if variance > 0 else None
+    return min(1.0, float((known**2).mean()) / variance) if known.size and variance > 0 else None
 
 
 # -- curves ----------------------------------------------------------------------------------------

@@ -19,7 +19,7 @@ __all__ = [
     "Orders",
     "Retraining",
     "lines_of",
-    "match_values",
+    "match_ids",
     "removal_curve",
     "table_of_runs",
     "values_of",
@@ -273,35 +273,37 @@ def values_of(values: Values, train: Points) -> NDArray[np.float64]:
         DataError: The ids of the two are not the same.
     """
     try:
-        return match_values(values, train.ids)
+        return values.values[match_ids(values.ids, train.ids)]
     except DataError as error:
         raise DataError(f"these values are for other rows: {error}; give the very points that were valued") from None
 
 
-def match_values(values: Values, ids: NDArray[Any]) -> NDArray[np.float64]:
-    """The values in the order of these ids, shape ``(n,)``.
+def match_ids(given: NDArray[Any], wanted: NDArray[Any]) -> NDArray[np.intp]:
+    """Where each wanted id is among the given ones, shape ``(n,)``.
 
     Args:
-        values: Values of the very rows that have these ids, in any order.
-        ids: Names of rows, none twice, shape ``(n,)``.
+        given: Names of the rows that have values, none twice.
+        wanted: Names of the very same rows in any order, shape ``(n,)``.
 
     Raises:
-        DataError: The ids are not the same ones; the message says how many differ.
+        DataError: They are not the same ones; the message says how many differ.
+
+    Example:
+        >>> match_ids(np.array(["a", "b", "c"]), np.array(["c", "a", "b"])).tolist()
+        [2, 0, 1]
     """
-    if np.array_equal(values.ids, ids):
-        return values.values
-    if (values.ids.dtype.kind == "U") != (ids.dtype.kind == "U"):
-        raise DataError(f"their ids are {values.ids.dtype}, not {ids.dtype}")
-    order = np.argsort(values.ids, kind="stable")
-    if len(values):
-        at = np.searchsorted(values.ids, ids, sorter=order)
-        order = order[np.minimum(at, len(values) - 1)]
-        missing = int((values.ids[order] != ids).sum())
-    else:
-        missing = len(ids)
-    if missing or len(values) != len(ids):
-        raise DataError(f"{missing} of {len(ids)} rows have no value, and there are {len(values)} values")
-    return values.values[order]
+    if np.array_equal(given, wanted):
+        return np.arange(given.size)
+    if (given.dtype.kind == "U") != (wanted.dtype.kind == "U"):
+        raise DataError(f"their ids are {given.dtype}, not {wanted.dtype}")
+    missing, at = wanted.size, np.zeros(0, dtype=np.intp)
+    if given.size:
+        order = np.argsort(given, kind="stable")
+        at = order[np.minimum(np.searchsorted(given, wanted, sorter=order), given.size - 1)]
+        missing = int((given[at] != wanted).sum())
+    if missing or given.size != wanted.size:
+        raise DataError(f"{missing} of {wanted.size} rows have no value, and there are {given.size} values")
+    return at
 
 
 def _check_fractions(fractions: Sequence[float]) -> list[float]:
