@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from dataworth.kernels.threshold import Beta
     from dataworth.valuation.methods import PointMethod
 
-__all__ = ["Choice", "Method", "choose", "parse_semivalue", "refuse_unused"]
+__all__ = ["RETRAINING", "Choice", "Method", "choose", "parse_semivalue", "refuse_unused"]
 
 
 class Method(StrEnum):
@@ -27,6 +27,17 @@ class Method(StrEnum):
     REGRESSION = "regression"
     VOTE = "vote"
     PROXY = "proxy"
+    LEAVE_ONE_OUT = "leave-one-out"
+    DATA_SHAPLEY = "data-shapley"
+    DATA_BANZHAF = "data-banzhaf"
+    BETA_SHAPLEY = "beta-shapley"
+
+
+RETRAINING = (Method.LEAVE_ONE_OUT, Method.DATA_SHAPLEY, Method.DATA_BANZHAF, Method.BETA_SHAPLEY)
+"""Those that train a model again and again."""
+
+# Options whose names are not those of the parameters they set.
+_SPELLED = {"target_error": "target-error", "seconds": "time", "exact": "exact/--sampled"}
 
 
 @dataclass(frozen=True)
@@ -45,8 +56,8 @@ class Choice:
 
     @property
     def metric(self) -> Metric:
-        """The metric given, or the method's own."""
-        metric: Metric = self.build(0.0 if self.radius_is_open else None).metric
+        """The metric given, or the method's own; euclidean, which takes any rows, where the method has none."""
+        metric: Metric = getattr(self.build(0.0 if self.radius_is_open else None), "metric", "euclidean")
         return metric
 
     def build(self, radius: float | None) -> PointMethod:
@@ -67,7 +78,8 @@ def choose(method: Method, options: Mapping[str, object | None]) -> Choice:
             that it cannot take.
     """
     refuse_unused(method, options)
-    given = {name: value for name, value in options.items() if value is not None}
+    parameters = {field.name for field in fields(_records()[method])}  # some options are about the run
+    given = {name: value for name, value in options.items() if value is not None and name in parameters}
     needs_radius = method in _users("radius")
     choice = Choice(_records()[method], given, radius_is_open=needs_radius and "radius" not in given)
     choice.build(0.0 if choice.radius_is_open else None)  # wrong values are told before any file is read
@@ -83,7 +95,8 @@ def refuse_unused(method: Method, options: Mapping[str, object | None]) -> None:
     for name, value in options.items():
         users = _users(name)
         if value is not None and method not in users:
-            raise MethodError(f"--{name} is not used by --method {method}, but by {', '.join(users)}")
+            option = _SPELLED.get(name, name)
+            raise MethodError(f"--{option} is not used by --method {method}, but by {', '.join(users)}")
 
 
 def parse_semivalue(text: str) -> str | Beta:
@@ -103,8 +116,10 @@ def _users(option: str) -> list[Method]:
     match option:
         case "classes":
             return [method for method in Method if method is not Method.REGRESSION]
-        case "dtype":  # the other two always compute in double precision
-            return [method for method in Method if method not in (Method.WEIGHTED, Method.REGRESSION)]
+        case "dtype":  # the others always compute in double precision
+            return [method for method in Method if method not in (Method.WEIGHTED, Method.REGRESSION, *RETRAINING)]
+        case "players" | "work" | "resume":
+            return list(RETRAINING)
         case parameter:
             return [
                 method for method, record in _records().items() if parameter in {field.name for field in fields(record)}
@@ -112,7 +127,7 @@ def _users(option: str) -> list[Method]:
 
 
 def _records() -> dict[Method, type[Any]]:
-    from dataworth.valuation import methods
+    from dataworth.valuation import methods, retraining_methods
 
     return {
         Method.THRESHOLD: methods.ThresholdKNNShapley,
@@ -121,4 +136,8 @@ def _records() -> dict[Method, type[Any]]:
         Method.REGRESSION: methods.KNNRegressionShapley,
         Method.VOTE: methods.ValidationVote,
         Method.PROXY: methods.PublicProxy,
+        Method.LEAVE_ONE_OUT: retraining_methods.LeaveOneOut,
+        Method.DATA_SHAPLEY: retraining_methods.DataShapley,
+        Method.DATA_BANZHAF: retraining_methods.DataBanzhaf,
+        Method.BETA_SHAPLEY: retraining_methods.BetaShapley,
     }

@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from dataworth.cli.methods import Method, choose, parse_semivalue, refuse_unused
+from dataworth.cli.methods import RETRAINING, Method, choose, parse_semivalue, refuse_unused
 from dataworth.cli.output import check_file, check_report, say, show, show_json
 from dataworth.cli.private import MechanismName, Request
 from dataworth.cli.reading import Embed, parse_classes, read_pair, split_names
+from dataworth.cli.retraining import Model, Players, Retraining, Sampling, build_model, facts_json, facts_text
 from dataworth.errors import InputError, MethodError
 
 if TYPE_CHECKING:
@@ -65,6 +66,10 @@ def _method(*names: str, help: str, metavar: str | None = None, min: int | None 
     return typer.Option(*names, help=help, metavar=metavar, min=min, rich_help_panel="Method")
 
 
+def _trained(*names: str, help: str, metavar: str | None = None) -> Any:
+    return typer.Option(*names, help=help, metavar=metavar, rich_help_panel="Retraining")
+
+
 def _private(*names: str, help: str, metavar: str | None = None) -> Any:
     return typer.Option(*names, help=help, metavar=metavar, rich_help_panel="Private release")
 
@@ -100,7 +105,12 @@ def points(
     ] = None,
     method: Annotated[
         Method,
-        _method("--method", metavar="NAME", help=f"How to value: {', '.join(Method)}."),
+        _method(
+            "--method",
+            metavar="NAME",
+            help=f"How to value: {', '.join(one for one in Method if one not in RETRAINING)}; or by training "
+            f"a model again and again: {', '.join(RETRAINING)}.",
+        ),
     ],
     k: Annotated[
         int | None, _method("--k", help="Nearest rows that vote; default 5 (knn, weighted, regression).")
@@ -146,8 +156,76 @@ def points(
         ),
     ] = None,
     threads: Annotated[
-        int | None, _method("--threads", metavar="N", help="Threads to use. Default: all.", min=1)
+        int | None,
+        _method(
+            "--threads", metavar="N", help="Threads to use, processes where models are trained. Default: all.", min=1
+        ),
     ] = None,
+    model: Annotated[
+        Model | None,
+        _trained("--model", metavar="NAME", help=f"What is trained: {', '.join(Model)}. The library takes any other."),
+    ] = None,
+    scoring: Annotated[
+        str | None,
+        _trained(
+            "--scoring",
+            metavar="NAME",
+            help="What the model is judged by, a scorer of scikit-learn; default accuracy, for numbers r2.",
+        ),
+    ] = None,
+    players: Annotated[
+        Players | None,
+        _trained("--players", metavar="WHO", help="rows (default), or owners, each with all their rows."),
+    ] = None,
+    fits: Annotated[
+        int | None,
+        _trained("--fits", metavar="N", help="Judge at most N coalitions; default 10000 (not leave-one-out)."),
+    ] = None,
+    target_error: Annotated[
+        float | None,
+        _trained(
+            "--target-error", metavar="E", help="Stop once the mean standard error is no larger (not leave-one-out)."
+        ),
+    ] = None,
+    time: Annotated[
+        str | None,
+        _trained("--time", metavar="T", help="Stop after 90s, 30m or 2h of work (not leave-one-out)."),
+    ] = None,
+    sampling: Annotated[
+        Sampling | None,
+        _trained(
+            "--sampling",
+            metavar="NAME",
+            help="stratified (default; fewest fits for an error), permutations or antithetic (data-shapley, "
+            "beta-shapley).",
+        ),
+    ] = None,
+    truncation: Annotated[
+        float | None,
+        _trained(
+            "--truncation",
+            metavar="T",
+            help="In a permutation, count 0 once the score is so near everybody's: quicker, and biased.",
+        ),
+    ] = None,
+    alpha: Annotated[
+        float | None, _trained("--alpha", help="Above beta, small coalitions count more; default 16 (beta-shapley).")
+    ] = None,
+    beta: Annotated[float | None, _trained("--beta", help="Default 1 (beta-shapley).")] = None,
+    exact: Annotated[
+        bool | None,
+        _trained("--exact/--sampled", help="Try all coalitions, or draw some; default: all of up to 12 players."),
+    ] = None,
+    seed: Annotated[
+        int | None, _trained("--seed", metavar="N", help="Of the draws and of the model's chance; default 0.")
+    ] = None,
+    work: Annotated[
+        Path | None,
+        _trained("--work", metavar="FOLDER", help="Keep what was found here, so that a run that stops can go on."),
+    ] = None,
+    resume: Annotated[
+        bool, _trained("--resume", help="Go on with what --work holds, to the very same values; start if it is empty.")
+    ] = False,
     epsilon: Annotated[
         str | None,
         _private("--epsilon", metavar="E", help="Spend this on a private release instead of giving exact values."),
@@ -199,7 +277,7 @@ def points(
         _output(
             "--removal-model",
             metavar="NAME",
-            help="What the report trains as rows leave: logistic-regression (default) or none.",
+            help="What the report trains as rows leave: logistic-regression (default; with --model, that one) or none.",
         ),
     ] = None,
     show_rows: Annotated[
@@ -215,6 +293,11 @@ def points(
     request = Request(
         epsilon, delta, ledger, mechanism, links, probability, expected_rows, request_key, data_version
     )  # fmt: skip
+    training = Retraining(
+        method, model, scoring, players, fits, target_error, time, sampling, truncation, alpha, beta, exact, seed,
+        work, resume,
+    )  # fmt: skip
+    about_rows = {"--bad": bad is not None, "--show-rows": show_rows, "--removal-model": removal_model is not None}
     if epsilon is None:
         request.refuse_without_epsilon()
         check_file(out, "--out", ".parquet", ".pq")
@@ -222,11 +305,13 @@ def points(
         if report is None and (show_rows or removal_model is not None):
             option = "--show-rows" if show_rows else "--removal-model"
             raise InputError(f"{option} is about the report; give --report too, or leave it out")
-        removal_model = _removal_model(method, removal_model)
+        removal = _removal(training, removal_model) if report is not None else None
     else:
-        exact = {"--bad": bad is not None, "--show-rows": show_rows, "--removal-model": removal_model is not None}
-        request.check(method, out, report, exact, embed=embed is not None)
-    refuse_unused(method, {"classes": classes, "dtype": dtype})
+        request.check(method, out, report, about_rows, embed=embed is not None)
+        removal = None
+    options = training.options()
+    refuse_unused(method, {"classes": classes, "dtype": dtype, **options})
+    training.check(about_rows)
     choice = choose(
         method,
         {
@@ -237,8 +322,10 @@ def points(
             "normalise": normalise and normalise.value,
             "kernel": kernel and kernel.value,
             "bits": bits,
+            **options,
         },
     )
+    training.open_work()
 
     import dataworth as dw
 
@@ -263,22 +350,23 @@ def points(
             classes=known_classes, dtype=precision, threads=threads, as_json=as_json,
         )  # fmt: skip
         return
-    values = dw.value_points(
-        pair.train, pair.validation, method=record, classes=known_classes, dtype=precision, threads=threads
-    )
+    with training.told_how_to_go_on():
+        values = dw.value_points(
+            pair.train, pair.validation, method=record, classes=known_classes, dtype=precision, threads=threads,
+            players="owners" if training.of_owners else "rows", folder=work,
+        )  # fmt: skip
     if out is not None:
         values.save(out)  # at once: whatever fails later, hours of work are kept
-    if report is not None or pair.bad is not None:
-        fits = report is not None and removal_model is RemovalModel.LOGISTIC_REGRESSION
-        if fits:
+    if (report is not None or pair.bad is not None) and not training.of_owners:
+        if removal is not None:
             say("training models for the removal curve; --removal-model none skips it")
         values = dw.gather_evidence(
             values,
             pair.train,
             pair.validation,
-            metric=record.metric,
+            metric=choice.metric,
             bad=pair.bad,
-            model=_logistic_regression() if fits else None,
+            model=removal,
             show_rows=show_rows,
         )
         if out is not None:
@@ -292,27 +380,23 @@ def points(
         show(_as_text(values, suggested, out, report))
 
 
-def _removal_model(method: Method, asked: RemovalModel | None) -> RemovalModel:
-    if method is not Method.REGRESSION:
-        return asked or RemovalModel.LOGISTIC_REGRESSION
-    if asked is RemovalModel.LOGISTIC_REGRESSION:
-        raise MethodError("--removal-model logistic-regression needs classes; with --method regression use none")
-    return RemovalModel.NONE
-
-
-def _logistic_regression() -> Any:
-    from sklearn.linear_model import LogisticRegression
-    from sklearn.pipeline import make_pipeline
-    from sklearn.preprocessing import StandardScaler
-
-    return make_pipeline(StandardScaler(), LogisticRegression(max_iter=1000))
+def _removal(training: Retraining, asked: RemovalModel | None) -> Any:
+    """The model that the removal curve trains; None without a curve."""
+    numbers = training.method is Method.REGRESSION or (training.model is not None and training.model.predicts_numbers)
+    if numbers and asked is RemovalModel.LOGISTIC_REGRESSION:
+        of = "--method regression" if training.model is None else f"--model {training.model}"
+        raise MethodError(f"--removal-model logistic-regression needs classes; with {of} use none")
+    if numbers or training.of_owners or asked is RemovalModel.NONE:
+        return None
+    return build_model(Model.LOGISTIC_REGRESSION if asked is not None or training.model is None else training.model)
 
 
 def _as_text(values: Values, suggested: float | None, out: Path | None, report: Path | None) -> list[str | Table]:
-    lines: list[str | Table] = [f"{len(values)} rows by {values.method}, {values.n_validation} validation points"]
+    thing = "owners" if values.provenance.get("players") == "owners" else "rows"
+    lines: list[str | Table] = [f"{len(values)} {thing} by {values.method}, {values.n_validation} validation points"]
     if suggested is not None:
         lines.append(f"radius {suggested:.6g}, suggested by the validation set; choose another with --radius")
-    lines += [values.lowest(SHOWN), values.highest(SHOWN)]
+    lines += [*facts_text(values), values.lowest(SHOWN), values.highest(SHOWN)]
     lines += [table for table in (_detection(values),) if table is not None]
     lines.append("")
     lines += [f"values written to {out}"] if out else ["values not kept; --out values.parquet keeps them"]
@@ -325,9 +409,10 @@ def _as_json(
 ) -> dict[str, Any]:
     return {
         "method": values.method,
-        "rows": len(values),
+        "rows": values.provenance["rows"],
         "validation_points": values.n_validation,
         "suggested_radius": suggested,
+        **facts_json(values),
         "lowest": _records(values.lowest(SHOWN)),
         "highest": _records(values.highest(SHOWN)),
         "detection": None

@@ -1,0 +1,58 @@
+"""How far values with standard errors can be believed, in figures and in words."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from dataworth.records import Values
+
+__all__ = ["below_beyond_errors", "drowned", "mean_error", "noise_in_spread", "sampled"]
+
+_DROWNED = 0.5  # of the variance of the values
+
+
+def mean_error(values: Values) -> float | None:
+    """The mean standard error over all that have one; None without errors."""
+    known = _known(values)
+    return float(known.mean()) if known.size else None
+
+
+def sampled(values: Values) -> bool:
+    """Whether some error is above zero, so that other draws would give other values."""
+    return bool((_known(values) > 0).any())
+
+
+def below_beyond_errors(values: Values) -> int:
+    """How many values are below zero by more than two of their standard errors; one without an error never is."""
+    if values.errors is None:
+        return 0
+    return int((values.values < -2 * values.errors).sum())  # nothing is below NaN
+
+
+def noise_in_spread(values: Values) -> float | None:
+    """The part of the variance of values that is their sampling, 0 to 1; None without errors or without variance."""
+    known, variance = _known(values), float(values.values.var()) if len(values) else 0.0
+    if not known.size or variance <= 0:
+        return None
+    return min(1.0, float((known**2).mean()) / variance)
+
+
+def drowned(values: Values) -> str:
+    """What is to be said of values of whose spread sampling makes up half or more; empty for others.
+
+    Example:
+        >>> import dataworth as dw
+        >>> drowned(dw.Values(["a", "b"], [0.1, 0.2], method="x", n_validation=1, errors=[0.3, 0.3]))
+        'the errors are as large as the differences between values, which say little yet'
+        >>> drowned(dw.Values(["a", "b"], [0.1, 0.2], method="x", n_validation=1, errors=[0.01, 0.01]))
+        ''
+    """
+    noise = noise_in_spread(values)
+    if noise is None or noise < _DROWNED:
+        return ""
+    return "the errors are as large as the differences between values, which say little yet"
+
+
+def _known(values: Values) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
+    errors = np.empty(0) if values.errors is None else values.errors
+    return errors[~np.isnan(errors)]
