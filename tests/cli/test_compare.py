@@ -98,6 +98,7 @@ def test_files_of_one_method_are_called_after_the_files(run: Run, saved: list[Pa
         (["--repeats", "2"], "--repeats is about the curves"),
         (["--train", "train.parquet", "--bad", "wrong", "--seed", "0"], "--seed is about the curves"),
         (["--report", "page.txt"], "ends in .html"),
+        (["--train", "t.csv", "--test", "t.csv", "--model", "ridge-regression"], "predicts numbers"),
     ],
 )
 def test_options_that_would_change_nothing(run: Run, saved: list[Path], options: list[str], said: str) -> None:

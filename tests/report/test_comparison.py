@@ -13,6 +13,7 @@ import dataworth as dw
 from dataworth.report.charts import PALETTE, draw, draw_matrix
 from dataworth.report.comparison import MATRIX_SHOWN
 from tests.report.conftest import EVIL, parse, points, words
+from tests.report.test_chromium import CHROMIUM, measured
 from tests.report.test_release import made
 
 N = 60
@@ -104,6 +105,17 @@ def test_equal_values_show_no_correlation(tmp_path: Path) -> None:
     text = words(parse(dw.write_report(dw.compare_values([level, other]), tmp_path / "page.html")))
     assert "All values of Level are equal: no correlation is defined." in text
     assert "The rank correlation of their values is" not in text
+
+
+@pytest.mark.chromium
+@pytest.mark.skipif(CHROMIUM is None, reason="no Chromium here: the page is not opened in a browser")
+@pytest.mark.parametrize("width", [375, 1280])
+def test_nothing_is_wider_than_the_screen(tmp_path: Path, width: int) -> None:
+    shown = compared(["Alpha", "A method whose name is so long that it fits nowhere" * 3, *"CDEFG"])
+    sizes = measured(dw.write_report(shown, tmp_path / "page.html"), width, tmp_path)
+    assert sizes["needed"] <= width
+    assert sizes["charts"] == 8
+    assert sizes["widest"] <= sizes["figure"] + 4
 
 
 # -- the picture of a matrix -----------------------------------------------------------------------

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -10,17 +9,11 @@ import typer
 
 from dataworth.cli.output import check_report, say, show, show_json
 from dataworth.cli.reading import read_pair, split_names
-from dataworth.errors import InputError
+from dataworth.cli.retraining import Model, build_model
+from dataworth.errors import InputError, MethodError
 
 if TYPE_CHECKING:
     from dataworth.records import Values
-
-
-class CurveModel(StrEnum):
-    """The model that is trained again and again for the curves."""
-
-    LOGISTIC_REGRESSION = "logistic-regression"
-    DECISION_TREE = "decision-tree"
 
 
 def _data(*names: str, help: str, metavar: str | None = None) -> Any:
@@ -70,11 +63,12 @@ def compare(
         ),
     ] = None,
     model: Annotated[
-        CurveModel | None,
+        Model | None,
         _curves(
             "--model",
             metavar="NAME",
-            help="What is trained as rows leave and come: logistic-regression (default) or decision-tree.",
+            help="What is trained as rows leave and come; default logistic-regression. Those of points --model that "
+            "predict classes.",
         ),
     ] = None,
     repeats: Annotated[
@@ -111,7 +105,7 @@ def compare(
         results,
         train=None if pair is None else pair.train,
         test=None if pair is None or test is None else pair.validation,
-        model=None if test is None else _model(model or CurveModel.LOGISTIC_REGRESSION),
+        model=None if test is None else build_model(model or Model.LOGISTIC_REGRESSION),
         bad=None if pair is None else pair.bad,
         repeats=5 if repeats is None else repeats,
         seed=0 if seed is None else seed,
@@ -138,6 +132,8 @@ def _check(files: list[Path], rows: dict[str, Any], curves: dict[str, Any], trai
     if train is not None and not (rows["--test"] or rows["--bad"]):
         raise InputError("--train is for curves (--test FILE) or for rows known to be bad (--bad COLUMN); give one")
     alone = [option for option, given in curves.items() if given is not None]
+    if curves["--model"] is not None and curves["--model"].predicts_numbers:
+        raise MethodError(f"--model {curves['--model']} predicts numbers; curves need a model that predicts classes")
     if alone and not rows["--test"]:
         raise InputError(f"{alone[0]} is about the curves; give --train and --test too, or leave it out")
 
@@ -164,15 +160,3 @@ def _load(files: list[Path]) -> dict[str, Values]:
         name = method if method and methods.count(method) == 1 else f"{method} ({file.stem})".strip()
         names[f"{method} ({file})".strip() if name in names else name] = values
     return names
-
-
-def _model(name: CurveModel) -> Any:
-    if name is CurveModel.DECISION_TREE:
-        from sklearn.tree import DecisionTreeClassifier
-
-        return DecisionTreeClassifier()
-    from sklearn.linear_model import LogisticRegression
-    from sklearn.pipeline import make_pipeline
-    from sklearn.preprocessing import StandardScaler
-
-    return make_pipeline(StandardScaler(), LogisticRegression(max_iter=1000))

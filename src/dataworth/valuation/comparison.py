@@ -23,6 +23,7 @@ from dataworth.valuation.experiments import (
     discovery_curve,
     noisy_label_detection,
 )
+from dataworth.valuation.task import bar
 
 __all__ = ["compare_values"]
 
@@ -50,6 +51,7 @@ def compare_values(
     fractions: Sequence[float] | None = None,
     repeats: int = 5,
     seed: int = 0,
+    progress: bool | None = None,
 ) -> Comparison:
     """Several methods on one data set, side by side: do they agree, and what is each good for?
 
@@ -67,6 +69,7 @@ def compare_values(
         fractions: Rising shares of rows that leave or come; ``0, 0.05, ..., 0.5`` if not given.
         repeats: How many random orders to average.
         seed: Seed of the random orders, of ties between equal values, and of the model.
+        progress: Whether to show a progress bar while models are trained; by default only on a terminal.
 
     Returns:
         For :func:`dataworth.write_report`, with this evidence, each under its name:
@@ -114,7 +117,7 @@ def compare_values(
     notes: list[str] = []
     if test is not None and train is not None:
         job = Retraining(model, train, test, fractions=fractions, repeats=repeats, seed=seed)
-        curves, areas, spread = _curves(aligned, job)
+        curves, areas, spread = _curves(aligned, job, progress)
         evidence += curves
         figures |= areas
         facts |= {
@@ -307,17 +310,28 @@ def _noise(values: NDArray[np.float64], known: NDArray[np.float64]) -> float | N
 
 
 def _curves(
-    aligned: Mapping[str, Values], job: Retraining
+    aligned: Mapping[str, Values], job: Retraining, progress: bool | None
 ) -> tuple[list[Evidence], dict[str, tuple[bool, list[float | None]]], float]:
     """The pictures; by name of a curve whether high is good and the areas; how far areas of random orders differ."""
     pictures: list[Evidence] = []
     areas: dict[str, tuple[bool, list[float | None]]] = {}
     spread = 0.0
-    for name, (title, short, kind, highest, is_good) in _CURVES.items():
-        run = job.removing if kind == REMOVED else job.adding
-        order = job.orders.highest_first if highest else job.orders.lowest_first
-        lines = {method: run(order(values.values)) for method, values in aligned.items()}
-        random = np.array([run(some) for some in job.orders.random])
+    orders = job.orders
+    accuracies: dict[str, tuple[dict[str, list[float]], list[list[float]]]] = {}
+    with bar(len(_CURVES) * (len(aligned) + len(orders.random)), "Training for the curves", progress) as tick:
+
+        def run(kind: str, order: NDArray[np.intp]) -> list[float]:
+            line = job.removing(order) if kind == REMOVED else job.adding(order)
+            tick(1)
+            return line
+
+        for name, (_, _, kind, highest, _) in _CURVES.items():
+            by_value = orders.highest_first if highest else orders.lowest_first
+            lines = {method: run(kind, by_value(values.values)) for method, values in aligned.items()}
+            accuracies[name] = lines, [run(kind, order) for order in orders.random]
+    for name, (title, short, kind, _, is_good) in _CURVES.items():
+        lines, runs = accuracies[name]
+        random = np.array(runs)
         table = Table(name, title, {kind: job.shares, **lines, _BASELINE: random.mean(axis=0).tolist()})
         of_runs = [area_of(job.shares, run_of) for run_of in random]
         spread = max(spread, max(of_runs) - min(of_runs))
