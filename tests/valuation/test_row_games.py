@@ -110,6 +110,23 @@ def test_owners_bring_all_their_rows() -> None:
     assert learner.score() == plain.score()
 
 
+def test_rows_reach_the_model_in_the_order_of_the_training_set() -> None:
+    seen: list[Any] = []
+
+    class Spy(DecisionTreeClassifier):  # type: ignore[misc]
+        def fit(self, x: Any, y: Any) -> Any:
+            seen.append(x)
+            return super().fit(x, y)
+
+    owners = np.arange(30) % 4
+    for players, members in (("rows", [11, 3, 7, 25, 1]), ("owners", [3, 1])):
+        learner = RowGame.of(rows(1, 30, owners=owners), JUDGES, Spy(), players=players).learner()  # type: ignore[arg-type]
+        learner.join(whole(*members))
+        learner.score()
+    np.testing.assert_array_equal(seen[0], TRAIN.x[[1, 3, 7, 11, 25]])
+    np.testing.assert_array_equal(seen[1], TRAIN.x[owners % 2 == 1])
+
+
 def test_owners_of_one_row_each_are_not_taken_for_the_rows_in_their_order() -> None:
     owners = [f"o{29 - i:02}" for i in range(30)]
     game = RowGame.of(rows(1, 30, owners=owners), JUDGES, TREE, players="owners")
@@ -324,13 +341,13 @@ def test_scores_that_are_no_numbers_and_predictions_of_odd_shape_are_failures() 
 # -- bad input ------------------------------------------------------------------------------------
 
 JUDGE_NUMBERS = numbers(2, 30)
-GAP = dw.Points([[np.nan, 1, 2], [0, 1, 2]], ["ill", "odd"], allow_missing=True)
+GAP = dw.Points(np.array([[np.nan, 1.0, 2.0], [0.0, 1.0, 2.0]]), ["ill", "odd"], allow_missing=True)
 
 
 @pytest.mark.parametrize(
     ("make", "error", "said"),
     [
-        (lambda: RowGame.of(TRAIN.x, JUDGES, TREE), InputError, "must be dataworth.Points"),
+        (lambda: RowGame.of(TRAIN.x, JUDGES, TREE), InputError, "must be dataworth.Points"),  # type: ignore[arg-type]
         (lambda: RowGame.of(TRAIN, JUDGES, "tree"), MethodError, "a pipeline of scikit-learn, not str"),
         (lambda: RowGame.of(TRAIN, JUDGES, StandardScaler()), MethodError, "not StandardScaler"),
         (lambda: RowGame.of(TRAIN, JUDGES, TREE, scoring="nonsense"), MethodError, "'nonsense' is no scorer"),
