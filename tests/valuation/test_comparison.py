@@ -177,6 +177,14 @@ def test_who_knows_comes_first_and_who_is_turned_round_last() -> None:
     assert compared.table("detection").columns["AUROC"][2] == 0.0
 
 
+def test_every_curve_says_which_way_is_good() -> None:
+    named, train, test, _ = problem()
+    both = {name: named[name] for name in ("turned", "knows")}
+    summary = dw.compare_values(both, train=train, test=test, model=NEAREST, repeats=1).table("summary")
+    assert summary.columns["method"] == ("knows", "turned", "chance")
+    assert summary.columns["mean place"] == (1.0, 2.0, None)
+
+
 def test_the_mask_goes_with_the_train_rows() -> None:
     named, train, _, wrong = problem()
     at = np.random.default_rng(9).permutation(N)
