@@ -13,13 +13,20 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
+from dataworth.kernels.ridge import one_thread
+
 __all__ = ["RowSums", "bayes_right", "centroid_right", "linear_system", "spreads"]
 
 _CONSTANT = 1e-26
 """A variance below this part of the mean square is what rounding left of equal numbers."""
 
-_LOST = 1e-12
-"""When this little of a sum's peak is left, the sum is no longer good to a double's digits."""
+_LOST = 1e-6
+"""When this little of a sum's peak is left, the sum may no longer be good to a double's digits."""
+
+_MANY = 32  # rows from which products are left to BLAS
+
+_BLOCK = 1024  # rows in one product
+_BITS = 21  # 21 digits each, and 1,024 products of them, are 52 digits: such sums are exact in doubles
 
 
 class RowSums:
@@ -65,7 +72,7 @@ class RowSums:
             codes: Their classes, ``(n,)``.
             rows: Which come.
         """
-        _add(x, codes, rows, 1.0, self.counts, self.sums, self.products)
+        self._move(x, codes, rows, 1.0)
         _raise_peaks(self.sums, self._peaks)
 
     def remove(self, x: NDArray[np.float64], codes: NDArray[np.int64], rows: NDArray[np.int64]) -> bool:
@@ -74,7 +81,7 @@ class RowSums:
         Returns:
             Whether the sums are as good as sums of the rows left; if not, clear them and add those rows.
         """
-        _add(x, codes, rows, -1.0, self.counts, self.sums, self.products)
+        self._move(x, codes, rows, -1.0)
         return bool(_still_good(self.sums, self._peaks))
 
     def merge(self, other: RowSums) -> None:
@@ -88,6 +95,14 @@ class RowSums:
         _merge(other.sums, -1.0, self.sums, other.products, self.products)
         self.counts -= other.counts
         return bool(_still_good(self.sums, self._peaks))
+
+    def _move(self, x: NDArray[np.float64], codes: NDArray[np.int64], rows: NDArray[np.int64], sign: float) -> None:
+        many = self.products.size and rows.size >= _MANY
+        _add(x, codes, rows, sign, self.counts, self.sums, self.products[:, :0, :0] if many else self.products)
+        if many:
+            with one_thread():
+                for start in range(0, rows.size, _BLOCK):
+                    _add_pair(*_block_products(x[rows[start : start + _BLOCK]]), sign, self.products)
 
     def means(self) -> NDArray[np.float64]:
         """The mean row of each class, ``(C, d)``; 0 for a class without rows."""
@@ -130,6 +145,20 @@ def _cross_difference(a, b, a_low, b_low, c, d, c_low, d_low):  # type: ignore[n
     q, f = _product(c, d)
     s, t = _sum(p, -q)
     return s + (t + ((e + (a * b_low + a_low * b)) - (f + (c * d_low + c_low * d))))
+
+
+def _block_products(x: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Sums of products of at most 1,024 rows, as a pair whose second part is small and holds what the first lacks.
+
+    Each column is cut into its leading digits, whose products add up without rounding in whatever order, and the
+    rest: with x = h + l, the sum of x x' is that of h h' and, twice over, of (h + l / 2) l' and its transpose.
+    """
+    size = np.abs(x).max(axis=0)
+    unit = np.ldexp(1.0, np.frexp(size)[1] - _BITS)  # at most 2 ** 21 units in any number of the column
+    leading = np.rint(x / unit) * unit
+    rest = x - leading
+    half = (leading + 0.5 * rest).T @ rest
+    return leading.T @ leading, half + half.T
 
 
 # -- rows come and go -----------------------------------------------------------------------------
@@ -177,6 +206,14 @@ def _merge(other, sign, sums, other_products, products):  # type: ignore[no-unty
         for j in range(i, products.shape[1]):
             products[0, i, j], lost = _sum(products[0, i, j], sign * other_products[0, i, j])
             products[1, i, j] += lost + sign * other_products[1, i, j]
+
+
+@njit(nogil=True, cache=True)
+def _add_pair(part, rest, sign, products):  # type: ignore[no-untyped-def]
+    for i in range(products.shape[1]):
+        for j in range(i, products.shape[1]):
+            products[0, i, j], lost = _sum(products[0, i, j], sign * part[i, j])
+            products[1, i, j] += lost + sign * rest[i, j]
 
 
 @njit(nogil=True, cache=True)

@@ -56,6 +56,7 @@ class NeighborSets:
         self._places: NDArray[np.int32] = np.empty((n, m), dtype=np.int32)  # ranks by row
         _invert(self._order, self._places)
         self._members: NDArray[np.bool_] = np.zeros(n, dtype=np.bool_)
+        self._size = 0
         self._votes: NDArray[np.int32] = np.zeros((m, n_classes), dtype=np.int32)
         self._voters: NDArray[np.int32] = np.zeros(m, dtype=np.int32)
         self._last: NDArray[np.int32] = np.full(m, -1, dtype=np.int32)  # the rank of the last who votes
@@ -63,19 +64,45 @@ class NeighborSets:
     def clear(self) -> None:
         """No members."""
         self._members[:] = False
+        self._size = 0
         self._votes[:] = 0
         self._voters[:] = 0
         self._last[:] = -1
 
     def join(self, rows: NDArray[np.int64]) -> None:
         """Rows that are no members become members."""
-        _join(
-            rows, self._k, self._codes, self._order, self._places, self._members, self._votes, self._voters, self._last
-        )
+        if self._many(rows.size, self._size + rows.size):
+            self._members[rows] = True
+            self._scan()
+        else:
+            _join(
+                rows,
+                self._k,
+                self._codes,
+                self._order,
+                self._places,
+                self._members,
+                self._votes,
+                self._voters,
+                self._last,
+            )
+        self._size += rows.size
 
     def leave(self, rows: NDArray[np.int64]) -> None:
         """Rows that are members no longer are."""
-        _leave(rows, self._codes, self._order, self._places, self._members, self._votes, self._voters, self._last)
+        if self._many(rows.size, self._size - rows.size):
+            self._members[rows] = False
+            self._scan()
+        else:
+            _leave(rows, self._codes, self._order, self._places, self._members, self._votes, self._voters, self._last)
+        self._size -= rows.size
+
+    def _many(self, moved: int, left: int) -> bool:
+        """Whether looking for the first k members anew takes fewer steps for each point than rows that move."""
+        return moved * max(left, 1) > self._k * self._members.size
+
+    def _scan(self) -> None:
+        _scan(self._k, self._codes, self._order, self._members, self._votes, self._voters, self._last)
 
     def right(self) -> int:
         """How many points get the most votes for their own class, of equal ones the first class."""
@@ -148,6 +175,22 @@ def _leave(rows, codes, order, places, members, votes, voters, last):  # type: i
                 voters[point] -= 1
                 if rank == last[point]:
                     last[point] = _before(order[point], members, rank)
+
+
+@njit(nogil=True, cache=True)
+def _scan(k, codes, order, members, votes, voters, last):  # type: ignore[no-untyped-def]
+    for point in range(order.shape[0]):
+        votes[point] = 0
+        voters[point] = 0
+        last[point] = -1
+        for rank in range(order.shape[1]):
+            row = order[point, rank]
+            if members[row]:
+                votes[point, codes[row]] += 1
+                voters[point] += 1
+                last[point] = rank
+                if voters[point] == k:
+                    break
 
 
 @njit(nogil=True, cache=True)
