@@ -396,7 +396,8 @@ def _as_text(values: Values, suggested: float | None, out: Path | None, report: 
     lines: list[str | Table] = [f"{len(values)} {thing} by {values.method}, {values.n_validation} validation points"]
     if suggested is not None:
         lines.append(f"radius {suggested:.6g}, suggested by the validation set; choose another with --radius")
-    lines += [*facts_text(values), values.lowest(SHOWN), values.highest(SHOWN)]
+    lines += facts_text(values)
+    lines += [values.highest(len(values))] if len(values) <= SHOWN else [values.lowest(SHOWN), values.highest(SHOWN)]
     lines += [table for table in (_detection(values),) if table is not None]
     lines.append("")
     lines += [f"values written to {out}"] if out else ["values not kept; --out values.parquet keeps them"]

@@ -23,6 +23,8 @@ __all__ = [
     "bin_values",
     "draw",
     "draw_bins",
+    "draw_error_band",
+    "draw_error_bars",
     "draw_matrix",
     "draw_noisy",
     "draw_splits",
@@ -149,6 +151,64 @@ def draw_noisy(series: Mapping[str, NDArray[np.int64]], reach: float, alt: str) 
     lines = alt_.Chart(alt_.Data(values=every)).mark_line(strokeWidth=2)
     drawn = lines.encode(x=x, y="y:Q", **_line_styles(alt_, names))
     return _svg(alt_.layer(*bands, zero.encode(y="zero:Q"), drawn), alt)
+
+
+def draw_error_band(values: NDArray[np.float64], reach: NDArray[np.float64], alt: str, *, across: str = "rows") -> str:
+    """Values as a line, lowest first, in a band that says how far each may be off.
+
+    Args:
+        values: From lowest to highest, ``(n,)``; of many, some hundred evenly spread are drawn.
+        reach: Half the height of the band at each, ``(n,)``; NaN where it is not known.
+        alt: What the picture shows.
+        across: What has the values.
+    """
+    alt_ = _altair()
+    at = np.unique(np.linspace(0, values.size - 1, min(values.size, _BAND_SHOWN)).astype(int)).tolist()
+    off = np.nan_to_num(reach)
+    data = [
+        {"x": i + 1, "y": float(values[i]), "low": float(values[i] - off[i]), "high": float(values[i] + off[i])}
+        for i in at
+    ]
+    whole = alt_.Axis(grid=False, tickCount=max(1, min(6, values.size - 1)), format=",d")
+    scale = alt_.Scale(nice=False, zero=False)
+    x = alt_.X("x:Q", title=f"{across}, lowest value first", axis=whole, scale=scale)
+    axis = alt_.Axis(tickCount=5, **_notation([entry["y"] for entry in data]))
+    base = alt_.Chart(alt_.Data(values=data))
+    band = base.mark_area(opacity=0.22, color=_SERIES[0]).encode(
+        x=x, y=alt_.Y("low:Q", title="value", axis=axis), y2="high:Q"
+    )
+    zero = alt_.Chart(alt_.Data(values=[{"zero": 0}])).mark_rule(color=PALETTE["axis"][0], strokeWidth=1)
+    line = base.mark_line(strokeWidth=2, color=_SERIES[0]).encode(x=x, y="y:Q")
+    return _svg(alt_.layer(band, zero.encode(y="zero:Q"), line), alt)
+
+
+def draw_error_bars(names: Sequence[str], values: NDArray[np.float64], reach: NDArray[np.float64], alt: str) -> str:
+    """A bar for each name, with a thin line that says how far it may be off.
+
+    Args:
+        names: Whom the bars are of, from top to bottom.
+        values: One each, ``(names,)``.
+        reach: How far the line goes to either side, ``(names,)``; none where it is 0 or NaN.
+        alt: What the picture shows.
+    """
+    alt_ = _altair()
+    labels = _distinct([clean(name) for name in names])
+    bars = [{"x": v, "y": label, "below": v < 0} for v, label in zip(values.tolist(), labels, strict=True)]
+    lines: list[dict[str, Any]] = [
+        {"low": float(v - off), "high": float(v + off), "y": label}
+        for v, off, label in zip(values, reach, labels, strict=True)
+        if off > 0
+    ]
+    axis = alt_.Axis(tickCount=5, **_notation(values.tolist()))
+    y = alt_.Y("y:N", sort=None, title=None, axis=alt_.Axis(labelLimit=130, ticks=False, domain=False))
+    drawn = alt_.Chart(alt_.Data(values=bars)).mark_bar(height={"band": 0.72})
+    layers = [drawn.encode(x=alt_.X("x:Q", title="value", axis=axis), y=y, color=_by_sign(alt_, "below"))]
+    if (values < 0).any() or any(entry["low"] < 0 for entry in lines):
+        layers.append(_zero_line(alt_, "x"))
+    if lines:
+        rules = alt_.Chart(alt_.Data(values=lines)).mark_rule(color=PALETTE["ink"][0], strokeWidth=1.4)
+        layers.append(rules.encode(x=alt_.X("low:Q"), x2="high:Q", y=y))
+    return _svg(alt_.layer(*layers).properties(height=60 + 20 * len(bars)), alt)
 
 
 def draw_splits(
@@ -405,6 +465,7 @@ def _svg(chart: Any, alt: str) -> str:
         "tickSize": 4,
         "labelFlush": False,
         "labelOverlap": True,
+        "labelSeparation": 5,
     }
     finished = chart.properties(
         width=_WIDTH,

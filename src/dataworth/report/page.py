@@ -160,6 +160,6 @@ def _title(sections: Sequence[Section]) -> str:
     if len(sections) == 1:
         if sections[0].is_credit:
             return "What each training item earned"
-        return "What each row is worth" if sections[0].is_values else sections[0].title
+        return f"What each {sections[0].thing} is worth" if sections[0].is_values else sections[0].title
     worth = any(part.is_values or part.is_shares for part in sections)
     return "What the data is worth" if worth else "Results"

@@ -96,6 +96,7 @@ class Row:
     content: Mapping[str, str]
     picture: str
     near: list[Chip]
+    error: str = ""
 
 
 @dataclass(frozen=True)
@@ -168,6 +169,8 @@ class Section:
     promises: Sequence[str] = ()
     not_covered: Sequence[str] = ()
     has_owners: bool = False
+    has_errors: bool = False
+    thing: str = "row"  # what has the values
     how: str = ""
     short: str = ""
     method: str = ""

@@ -31,10 +31,9 @@ def below_beyond_errors(values: Values) -> int:
 
 def noise_in_spread(values: Values) -> float | None:
     """The part of the variance of values that is their sampling, 0 to 1; None without errors or without variance."""
-    known, variance = _known(values), float(values.values.var()) if len(values) else 0.0
-    if not known.size or variance <= 0:
-        return None
-    return min(1.0, float((known**2).mean()) / variance)
+    known = _known(values)
+    variance = float(values.values.var()) if known.size else 0.0
+    return min(1.0, float((known**2).mean()) / variance) if variance > 0 else None
 
 
 def drowned(values: Values) -> str:

@@ -32,7 +32,17 @@ from dataworth.report.parts import (
     text_grid,
     words_and_picture,
 )
+from dataworth.report.precision import below_beyond_errors, sampled
 from dataworth.report.providers import shares_section
+from dataworth.report.retrained import (
+    BARS_SHOWN,
+    HOW_RETRAINED,
+    error_cards,
+    error_flags,
+    error_places,
+    picture_of_errors,
+    thing_of,
+)
 from dataworth.report.text import column, figure, share
 
 __all__ = ["section"]
@@ -83,22 +93,35 @@ def section(result: Values | Release | Shares | Comparison | Evidence, beside: S
 def _of_values(values: Values) -> Section:
     v = values.values
     n, below, zero = v.size, int((v < 0).sum()), int((v == 0).sum())
-    name = values.method.partition("(")[0].strip()
+    name, thing = values.method.partition("(")[0].strip(), thing_of(values)
     pictures, extras = shown_evidence([piece for piece in values.evidence if piece.name not in _PLACED])
     if values.owners is not None:
         pictures.append(drawn_owners(values.by_owner()))
-    facts = [("Method", values.method), ("Rows valued", f"{n:,}"), ("Validation points", f"{values.n_validation:,}")]
-    facts += [(str(key), str(item)) for key, item in values.provenance.items()]
+    facts = [
+        ("Method", values.method),
+        (f"{thing.capitalize()}s valued", f"{n:,}"),
+        ("Validation points", f"{values.n_validation:,}"),
+    ]
+    facts += [(str(key), _fact(item)) for key, item in values.provenance.items()]
+    distribution, errors = distribution_of(values, zero, thing), picture_of_errors(values)
+    if errors is not None and n <= BARS_SHOWN:  # the bars show each value: a histogram would say less
+        distribution = errors
+    elif errors is not None:
+        pictures.insert(0, errors)
+    how = _HOW.get(name) or HOW_RETRAINED.get(name, "")
     return Section(
         title=f"Values by {name}" if name else "Values",
         is_values=True,
         has_owners=values.owners is not None,
-        how=_HOW.get(name, ""),
-        short=_in_short(name, n, below, zero),
+        has_errors=values.errors is not None,
+        thing=thing,
+        flags=error_flags(values),
+        how=how.format(thing=thing, article="an" if thing == "owner" else "a"),
+        short=_in_short(values, name, below, zero),
         method=values.method,
         facts=facts,
         cards=_headline(values, below),
-        distribution=distribution_of(values, zero),
+        distribution=distribution,
         lists=_lists(values),
         pictures=pictures,
         extras=extras,
@@ -206,30 +229,42 @@ def _neighbours(release: Release) -> Picture:
 # -- headline and distribution ---------------------------------------------------------------------
 
 
-def _in_short(name: str, n: int, below: int, zero: int) -> str:
+def _in_short(values: Values, name: str, below: int, zero: int) -> str:
+    n, thing = len(values), thing_of(values)
+    counted = f"{below:,} of {n:,} {thing}s {plural(below, 'has', 'have')} a value below zero"
+    better = "judged by these validation points, the model does better without"
     if below == 0:
-        said = "No row has a value below zero: judged by these validation points, none does harm."
+        said = f"No {thing} has a value below zero: judged by these validation points, none does harm."
     elif name == "ValidationVote":
-        said = f"{below:,} of {n:,} rows {plural(below, 'has', 'have')} a value below zero: more of the validation "
-        said += "points near such a row have another label than share its own."
+        said = f"{counted}: more of the validation points near such a row have another label than share its own."
+    elif sampled(values):
+        surely = below_beyond_errors(values)
+        said = f"{counted}, {f'{surely:,}' if surely else 'none'} of them by more than two standard errors: "
+        said += (
+            f"{better} {thing}s like {plural(surely, 'that one', 'those')}." if surely else "none is sure to do harm."
+        )
     else:
-        said = f"{below:,} of {n:,} rows {plural(below, 'has', 'have')} a value below zero: judged by these "
-        said += f"validation points, the model does better without {plural(below, 'it', 'rows like them')}."
-    if zero:
-        said += f" {zero:,} {plural(zero, 'row is', 'rows are')} worth exactly zero, and would not be missed."
+        said = f"{counted}: {better} {plural(below, 'it', f'{thing}s like them')}."
+    if zero and name == "LeaveOneOut":
+        said += f" The model does as well without any one of the {zero:,} that {plural(zero, 'is', 'are')} worth zero, "
+        said += "which does not say how it would do without all of them."
+    elif zero:
+        said += f" {zero:,} {plural(zero, f'{thing} is', f'{thing}s are')} worth exactly zero, and would not be missed."
     return said
 
 
 def _headline(values: Values, below: int) -> list[Card]:
-    v, judges = values.values, values.n_validation
+    v, judges, thing = values.values, values.n_validation, thing_of(values)
     cards = [
         Card(
             f"{v.size:,}",
-            f"{plural(v.size, 'row')} valued, judged by {judges:,} validation {plural(judges, 'point')}",
+            f"{plural(v.size, thing)} valued, judged by {judges:,} validation {plural(judges, 'point')}",
         ),
-        Card(f"{below:,}", f"{plural(below, 'row')} below zero ({share(below / v.size)})"),
+        Card(f"{below:,}", f"{plural(below, thing)} below zero ({share(below / v.size)})"),
         Card(figure(float(v.sum())), "sum of all values"),
     ]
+    if values.errors is not None:
+        return [*cards, *error_cards(values)]
     gains = np.sort(v[v > 0])[::-1]
     if gains.size > 1:
         needed = int(np.searchsorted(np.cumsum(gains), gains.sum() / 2)) + 1
@@ -241,10 +276,14 @@ def _headline(values: Values, below: int) -> list[Card]:
 
 
 def _lists(values: Values) -> list[tuple[str, str, list[Row]]]:
+    thing = thing_of(values)
     found = {piece.name: piece for piece in values.evidence}
     links = {end: found.get(name) for end, name in _NEIGHBOURS.items()}
     content = content_by_id(found.get(_TRAIN_ROWS)), content_by_id(found.get(_VALIDATION_ROWS))
-    write, _ = column([float(np.abs(values.values).max())])
+    places = error_places(values)
+
+    def write(number: float) -> str:
+        return figure(number, places)
 
     def rows(end: str, table: Table) -> list[Row]:
         near = links[end]
@@ -255,14 +294,16 @@ def _lists(values: Values) -> list[tuple[str, str, list[Row]]]:
         for end, near in links.items()
     }
     if len(values) <= max(sizes.values()):
-        return [("All rows", "Lowest value first.", rows("lowest", values.lowest(len(values))))]
+        return [(f"All {thing}s", "Lowest value first.", rows("lowest", values.lowest(len(values))))]
     low = (
-        "Look at these first: wrong labels, broken measurements and rows from elsewhere gather here, "
+        "Wrong labels and rows from elsewhere make owners low; so do honest rows that are merely rare."
+        if thing == "owner"
+        else "Look at these first: wrong labels, broken measurements and rows from elsewhere gather here, "
         "beside honest rows that are merely rare."
     )
     return [
-        ("Lowest rows", low, rows("lowest", values.lowest(sizes["lowest"]))),
-        ("Highest rows", "What the model leans on most.", rows("highest", values.highest(sizes["highest"]))),
+        (f"Lowest {thing}s", low, rows("lowest", values.lowest(sizes["lowest"]))),
+        (f"Highest {thing}s", "What the model leans on most.", rows("highest", values.highest(sizes["highest"]))),
     ]
 
 
@@ -284,6 +325,7 @@ def _row(record: Mapping[str, Any], links: Links | None, content: Content, write
         owner=str(record.get("owner", "")),
         value=write(record["value"]),
         below=record["value"] < 0,
+        error=write(record["standard error"]) if record.get("standard error") else "",
         content=words_of_row,
         picture=picture,
         near=near,
