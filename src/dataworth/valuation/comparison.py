@@ -108,7 +108,7 @@ def compare_values(
     facts: dict[str, str | int | float] = {"Rows": f"{len(first):,}"}
 
     evidence: list[Evidence] = [
-        _methods(aligned),
+        _methods(aligned, named),
         _matrix("spearman", "Spearman's rank correlation", names, by_row, _spearman, _RANKS_NOTE),
         _matrix("kendall", "Kendall's rank correlation (tau-b)", names, by_row, _kendall, _PAIRS_NOTE),
         _overlaps(names, by_row),
@@ -275,10 +275,13 @@ def _lowest(values: NDArray[np.float64], count: int) -> NDArray[np.float64]:
     return part
 
 
-def _methods(aligned: Mapping[str, Values]) -> Table:
+def _methods(aligned: Mapping[str, Values], named: Mapping[str, Values]) -> Table:
     """Who judged, and how much of what is seen is noise of sampling."""
     columns: dict[str, list[Cell]] = {"method": list(aligned), "settings": [v.method for v in aligned.values()]}
-    columns["judged by"] = [f"{values.n_validation:,} points" for values in aligned.values()]
+    columns["judged by"] = [
+        f"{values.n_validation:,} {'points' if values.attributions is None else 'generated items'}"
+        for values in named.values()
+    ]
     columns["spread of values"] = [float(values.values.std()) for values in aligned.values()]
     note = "Spread: the standard deviation of a method's values. Values of different methods have different scales."
     if any(values.errors is not None for values in aligned.values()):
