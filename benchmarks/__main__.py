@@ -8,7 +8,21 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
-from benchmarks import coalitions, gemm, machine, matching, memory, page, peers, release, scaling, skewed, startup
+from benchmarks import (
+    coalitions,
+    gemm,
+    machine,
+    matching,
+    memory,
+    page,
+    peers,
+    release,
+    retraining,
+    same_error,
+    scaling,
+    skewed,
+    startup,
+)
 from benchmarks.measure import Section, say
 
 DOCS = Path(__file__).resolve().parent.parent / "docs"
@@ -23,10 +37,14 @@ SECTIONS: dict[str, Measure] = {  # in the order of the page
     "release": lambda quick: release.measure(quick=quick),
     "matching": lambda quick: matching.measure(quick=quick),
     "coalitions": lambda quick: coalitions.measure(quick=quick),
+    "retraining": lambda quick: retraining.measure(quick=quick),
+    "same-error": lambda quick: same_error.measure(quick=quick),
     "memory": lambda quick: memory.measure(quick=quick),
     "scaling": lambda quick: scaling.measure(quick=quick, folder=None if quick else PICTURES),
     "startup": lambda quick: startup.measure(quick=quick),
 }
+
+AMONG_PEERS = ("peers", "retraining", "same-error")  # which need the peers' environment
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -34,8 +52,11 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--only", nargs="+", choices=SECTIONS, default=list(SECTIONS), help="sections to measure")
     parser.add_argument("--quick", action="store_true", help="smaller sizes and fewer rounds; prints, writes nothing")
     asked = parser.parse_args(arguments)
-    if "peers" in asked.only and not peers.PYTHON.exists():
-        parser.error("the peers' environment is not there; make it with `sh benchmarks/peers.sh`, or leave peers out")
+    if not peers.PYTHON.exists() and (missed := [name for name in asked.only if name in AMONG_PEERS]):
+        parser.error(
+            "the peers' environment is not there; make it with `sh benchmarks/peers.sh`, or leave out "
+            + ", ".join(missed)
+        )
     results = PICTURES / "results.json"
     known = {} if asked.quick else page.load(results)
     for name in asked.only:
