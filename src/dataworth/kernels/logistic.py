@@ -25,9 +25,10 @@ weight, so no weight is further off, whatever the scale of the columns.
 """
 
 _MOST_STEPS = 300
-_ROUNDED = 1e-5  # a distance below which a Newton step that does not halve it has met the rounding of the gradient
 _FEW = 0.3  # share of rows up to which those that came or went are added to or taken from a Hessian one by one
 _SLOW = 0.5  # a Hessian is too old if a step with it leaves more than this of the distance
+_HIDDEN = 1e-12  # share of the objective below which its changes may be rounding
+_LEAST_CURVATURE = 1e-100  # of each row, where chances are so near 0 and 1 that nothing can be told of intercepts
 _LEAST_PIVOT = 1e-14  # of its diagonal entry: less is rounding
 
 _SUMS = {"reassoc", "contract"}  # sums may be regrouped, so that they use the width of the processor
@@ -91,7 +92,8 @@ class LogisticPath:
         self._classes = np.empty(n, dtype=np.int64)  # class of each column
         self._held = np.empty((logits, n))  # with what spread each column is in the Hessian; the first below 0: not yet
         self._work = np.empty((2 * logits + 2, n))
-        self._counts = np.zeros(classes, dtype=np.int64)
+        self.counts: NDArray[np.int64] = np.zeros(classes, dtype=np.int64)
+        """Rows of each class that take part, kept up to date; to be read only."""
         self._slots = np.zeros(classes, dtype=np.int64)
         self._penalty = np.ones(p)
         self._penalty[d:] = 0.0
@@ -103,23 +105,28 @@ class LogisticPath:
 
     # -- who takes part ---------------------------------------------------------------------------
 
+    @property
+    def size(self) -> int:
+        """How many rows take part."""
+        return self._size
+
     def clear(self) -> None:
         """No row takes part, and nothing is remembered of what was solved."""
         self._place[self._member[: self._size]] = -1
-        self._counts[:] = 0
+        self.counts[:] = 0
         self._size = 0
         self._warm = False
 
     def join(self, rows: NDArray[np.int64]) -> None:
         """Rows, each once, take part from now on."""
-        buffer = (self._columns, self._member, self._place, self._classes, self._counts, self._held)
+        buffer = (self._columns, self._member, self._place, self._classes, self.counts, self._held)
         self._size = _join(rows, self._rows, self._codes, buffer, self._size)
 
     def leave(self, rows: NDArray[np.int64]) -> None:
         """Rows, each once, take part no longer."""
         if rows.size > _FEW * self._size:
             self._warm = False
-        buffer = (self._columns, self._member, self._place, self._classes, self._counts, self._held)
+        buffer = (self._columns, self._member, self._place, self._classes, self.counts, self._held)
         self._size = _leave(rows, self._rows, buffer, self._size, self._cost, self._warm, self._hessian)
 
     # -- solutions --------------------------------------------------------------------------------
@@ -130,7 +137,7 @@ class LogisticPath:
         Raises:
             MethodError: They are of fewer than two classes, or their numbers are beyond double precision.
         """
-        present = np.flatnonzero(self._counts)
+        present = np.flatnonzero(self.counts)
         if present.size < 2:
             raise MethodError(f"logistic regression needs rows of at least 2 classes, not of {present.size}")
         if not np.array_equal(present, self._present):
@@ -138,7 +145,11 @@ class LogisticPath:
         if not self._warm:
             start = self._start()
             self._take_part(present)
-            self._weights[:] = start[present[1]] - start[present[0]] if present.size == 2 else start[present]
+            self._weights[:] = (
+                start[present[1]] - start[present[0]]
+                if present.size == 2
+                else start[present] - start[present].mean(axis=0)
+            )
         if self._standardize:
             self._penalty[: self._centre.size] = _deviations(self._columns, self._size, self._centre) ** 2
         solved = _solve(
@@ -146,7 +157,7 @@ class LogisticPath:
             self._size,
             self._classes,
             self._slots,
-            self._counts[present],
+            self.counts[present],
             self._cost,
             self._penalty,
             self._intercept,
@@ -181,6 +192,8 @@ class LogisticPath:
             weights *= np.sqrt(self._penalty[:d])
         else:
             intercepts -= weights @ self._centre
+        if len(weights) > 1:
+            intercepts -= intercepts.mean()
         return self._present.copy(), weights, intercepts
 
     def moments(self) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
@@ -234,7 +247,7 @@ class LogisticPath:
         """Weights of all rows, by class, ``(classes, p)``: from there most coalitions are a few steps away."""
         if self._whole is None:
             members = self._member[: self._size].copy()
-            self._whole = np.zeros((self._counts.size, self._penalty.size))
+            self._whole = np.zeros((self.counts.size, self._penalty.size))
             self.clear()
             self.join(np.arange(self._codes.size))
             self.solve()
@@ -298,7 +311,8 @@ def _deviations(columns, size, centre):  # type: ignore[no-untyped-def]
             variance += (value - mean) ** 2
         variance /= size
         rounding = size * 2.220446049250313e-16
-        constant = variance <= rounding * variance + (rounding * (mean + centre[j])) ** 2
+        constant = inside.min() == inside.max()  # whose computed deviation need not be 0
+        constant |= variance <= rounding * variance + (rounding * (mean + centre[j])) ** 2
         found[j] = 1.0 if constant else np.sqrt(variance)
     return found
 
@@ -349,7 +363,7 @@ def _products(columns, upto, row, out):  # type: ignore[no-untyped-def]
 
 
 @njit(nogil=True, cache=True)
-def _look(columns, m, classes, slots, cost, penalty, anchor, weights, work, slope):  # type: ignore[no-untyped-def]
+def _look(columns, m, classes, slots, cost, penalty, weights, work, slope):  # type: ignore[no-untyped-def]
     """The objective at some weights; its slope, and the spread of each row, go to ``slope`` and ``work``.
 
     Of ``work``, one row for each logit comes first, then the spread, one row for each logit too.
@@ -357,20 +371,15 @@ def _look(columns, m, classes, slots, cost, penalty, anchor, weights, work, slop
     logits, p = weights.shape
     for k in range(logits):
         _product(columns, weights[k], work[k][:m])
-    value = cost * (_two(classes, slots, work[0][:m], work[1]) if logits == 1 else _many(classes, slots, m, logits, work))
+    value = cost * (
+        _two(classes, slots, work[0][:m], work[1]) if logits == 1 else _many(classes, slots, m, logits, work)
+    )
     for k in range(logits):
         part = slope[k * p : (k + 1) * p]
         _products(columns, p, work[k][:m], part)
         for j in range(p):
             part[j] = cost * part[j] + penalty[j] * weights[k, j]
             value += 0.5 * penalty[j] * weights[k, j] ** 2
-    if anchor > 0.0:  # one number added to all intercepts changes nothing, so their sum is held at 0
-        total = 0.0
-        for k in range(logits):
-            total += weights[k, p - 1]
-        value += 0.5 * anchor * total * total
-        for k in range(logits):
-            slope[k * p + p - 1] += anchor * total
     return value
 
 
@@ -470,23 +479,33 @@ def _add_row(hessian, row, spread, cost):  # type: ignore[no-untyped-def]
 
 
 @njit(nogil=True, cache=True, fastmath=_SUMS)
-def _factorise(hessian, penalty, anchor, factor):  # type: ignore[no-untyped-def]
-    """Cholesky factor of the Hessian with the penalty on its diagonal; whether it is finite."""
+def _factorise(hessian, penalty, weight, factor):  # type: ignore[no-untyped-def]
+    """Cholesky factor of the Hessian with the penalty on its diagonal; whether it is finite.
+
+    The same added to the weights of all of several classes changes no chance, so at the optimum they sum to 0, as they
+    do where steps begin. No slope ever points that way, and what is added to the Hessian there changes no step; without
+    it intercepts would have no curvature, and weights next to none.
+    """
     p = penalty.size
+    several = factor.shape[0] > p
+    anchors = np.zeros(p)
+    if several:
+        for k in range(factor.shape[0]):
+            anchors[k % p] += hessian[k, k] * p / factor.shape[0]
     for i in range(factor.shape[0]):
         own = factor[i]
         for j in range(i + 1):
             other = factor[j]
             left = hessian[i, j]
-            if anchor > 0.0 and i % p == p - 1 and j % p == p - 1:
-                left += anchor
+            if several and (i - j) % p == 0:
+                left += anchors[i % p]
             whole = left + penalty[i % p]
             for k in range(j):
                 left -= own[k] * other[k]
             if i > j:
                 own[j] = left / other[j]
             else:
-                pivot = max(left + penalty[i % p], _LEAST_PIVOT * whole)
+                pivot = max(left + penalty[i % p], _LEAST_PIVOT * whole, _LEAST_CURVATURE * weight)
                 if not (0.0 < pivot < np.inf):
                     return False
                 own[i] = np.sqrt(pivot)
@@ -554,7 +573,7 @@ def _worth(rate, shrunk, left, price):  # type: ignore[no-untyped-def]
 
 
 @njit(nogil=True, cache=True)
-def _solve(  # type: ignore[no-untyped-def]
+def _solve(  # type: ignore[no-untyped-def]  # noqa: PLR0912
     columns, m, classes, slots, counts, cost, penalty, intercept, weights, hessian, factor, held, work, warm
 ):
     """Go to the optimum from ``weights``; whether it was reached.
@@ -563,15 +582,15 @@ def _solve(  # type: ignore[no-untyped-def]
     the objective, but for rounding, or it is shortened until it does.
     """
     logits, p = weights.shape
-    anchor = cost * m if intercept and logits > 1 else 0.0
     slope, step, trial = np.empty(logits * p), np.empty(logits * p), np.empty((logits, p))
 
-    value = _look(columns, m, classes, slots, cost, penalty, anchor, weights, work, slope)
-    if not warm and not value < cost * _nothing_known(counts, intercept, trial):
+    value = _look(columns, m, classes, slots, cost, penalty, weights, work, slope)
+    if not value < cost * _nothing_known(counts, intercept, trial):
         weights[:] = trial
-        value = _look(columns, m, classes, slots, cost, penalty, anchor, weights, work, slope)
+        warm = False
+        value = _look(columns, m, classes, slots, cost, penalty, weights, work, slope)
     ready = warm and _catch_up(columns, m, cost, hessian, held, work)
-    ready = ready and _factorise(hessian, penalty, anchor, factor)
+    ready = ready and _factorise(hessian, penalty, cost * m, factor)
 
     looking = m * logits * (2.0 * p + 20.0) + (logits * p) ** 2
     building = 0.2 * logits * (logits + 1) * m * p * p + (logits * p) ** 3 / 4.0
@@ -582,7 +601,7 @@ def _solve(  # type: ignore[no-untyped-def]
             _curve(columns, m, cost, logits, work, hessian)
             for k in range(logits):
                 held[k, :m] = work[logits + k, :m]
-            if not _factorise(hessian, penalty, anchor, factor):
+            if not _factorise(hessian, penalty, cost * m, factor):
                 return False
             ready, exact, steps = True, True, 0
         distance = _step(factor, slope, step)
@@ -594,7 +613,7 @@ def _solve(  # type: ignore[no-untyped-def]
             first = distance
         else:
             rate = distance / before
-            if steps == 1 and exact and rate > _SLOW and distance <= _ROUNDED * scale:
+            if steps == 1 and exact and rate > _SLOW and distance * distance <= _HIDDEN * value:
                 return True
             if rate > _SLOW or _worth(rate, distance / first, TOLERANCE * scale / distance, building / looking):
                 ready = False
@@ -604,10 +623,18 @@ def _solve(  # type: ignore[no-untyped-def]
             for k in range(logits):
                 for j in range(p):
                     trial[k, j] = weights[k, j] + length * step[k * p + j]
-            found = _look(columns, m, classes, slots, cost, penalty, anchor, trial, work, slope)
-            if found <= value - 1e-4 * length * distance * distance + 1e-15 * (cost * m + value):
+            found = _look(columns, m, classes, slots, cost, penalty, trial, work, slope)
+            if found <= value - 1e-4 * length * distance * distance:
+                break
+            # Close to the optimum the objective hides its changes in rounding; its slope along the step does not.
+            if (
+                found <= value + _HIDDEN * (cost * m + value)
+                and abs(np.dot(slope, step)) <= _SLOW * distance * distance
+            ):
                 break
             length *= 0.5
+            if length < 0.1 and exact and steps == 0 and distance * distance <= _HIDDEN * value:
+                return True  # rounding is all that is left
             if not length > 1e-15:
                 return False
         weights[:] = trial
