@@ -100,9 +100,11 @@ def _said(v: NDArray[np.float64], errors: NDArray[np.float64], thing: str, few: 
     above, below = int((v > 2 * errors).sum()), int((v < -2 * errors).sum())
     within = v.size - above - below
     reach = "The thin lines reach" if few else "The band reaches"
-    open_ = f"{plural(within, 'one', f'{within:,}')} may be worth nothing" if within else "none may be worth nothing"
+    apart = f"{above:,} {plural(above, f'{thing} is', f'{thing}s are')} above zero by more than that, {below:,} below"
+    if within:
+        apart += f"; {within:,} may be worth nothing. Of {thing}s worth nothing, two or three in 100 come to lie on "
+        apart += "either side by chance"
     return (
-        f"{reach} two standard errors to either side: about 95 in 100 values of endless sampling lie within. "
-        f"{above:,} {plural(above, f'{thing} is', f'{thing}s are')} above zero by more than that, {below:,} below, and "
-        f"{open_} (of {thing}s worth nothing, chance puts two or three in 100 on either side). {_COVERED}"
+        f"{reach} two standard errors to either side, which holds what endless sampling would find for about 95 in 100 "
+        f"{thing}s. {apart}. {_COVERED}"
     )

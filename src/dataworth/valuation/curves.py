@@ -271,7 +271,13 @@ def values_of(values: Values, train: Points) -> NDArray[np.float64]:
 
     Raises:
         DataError: The ids of the two are not the same.
+        MethodError: The values are of owners.
     """
+    if values.provenance.get("players") == "owners":
+        raise MethodError(
+            "these are values of owners, but curves, neighbours and known bad rows are about rows; write_report shows "
+            'values of owners as they are, and players="rows" gives values of rows'
+        )
     try:
         return values.values[match_ids(values.ids, train.ids)]
     except DataError as error:
