@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -12,7 +12,7 @@ from dataworth.errors import InputError, MethodError
 from dataworth.kernels.neighbors import METRICS, Metric, check_directions, pair_distance
 from dataworth.records import Evidence, Exhibit, Links, Points, Table, Values
 from dataworth.valuation.content import excerpt, thumbnail
-from dataworth.valuation.curves import removal_curve, values_of
+from dataworth.valuation.curves import lines_of, removal_curve, values_of
 from dataworth.valuation.reading import check_same_features
 
 __all__ = ["gather_evidence"]
@@ -67,7 +67,8 @@ def gather_evidence(
         DataError: The ids of ``values`` and ``train`` differ, or ``train`` and ``validation`` do not have the
             same features, or a row shown is a zero vector under cosine.
         InputError: ``bad`` is no mask of the rows, or marks none or all of them.
-        MethodError: ``metric``, ``rows`` or ``neighbours`` make no sense, or ``model`` is no classifier.
+        MethodError: ``metric``, ``rows`` or ``neighbours`` make no sense, ``model`` is no classifier, or the values are
+            of owners, of whom there is no such evidence.
         MissingExtra: Pictures are to be shown and Pillow is not installed.
 
     Example:
@@ -231,17 +232,6 @@ def _by_class(by_row: NDArray[np.float64], y: NDArray[Any]) -> list[Exhibit]:
 # -- curves ----------------------------------------------------------------------------------------
 
 
-def _lines(curve: Table, x: str, series: Sequence[str], *, names: tuple[str, str, str]) -> Table:
-    """A wide table of lines as pictures want it: one column along, one that names the line, one up."""
-    along, line, up = names
-    columns: Mapping[str, Sequence[Any]] = {
-        along: list(curve.columns[x]) * len(series),
-        line: [name for name in series for _ in range(len(curve))],
-        up: [cell for name in series for cell in curve.columns[name]],
-    }
-    return Table(curve.name, curve.title, columns, curve.note)
-
-
 def _removal(curve: Table) -> Exhibit:
     runs = np.array([curve.columns["random, lowest run"], curve.columns["random, highest run"]], dtype=np.float64)
     removed = "share of rows removed"
@@ -249,7 +239,7 @@ def _removal(curve: Table) -> Exhibit:
     return Exhibit(
         "removal-curve",
         "curve",
-        _lines(curve, "removed", ["lowest first", "random", "highest first"], names=(removed, "order", "accuracy")),
+        lines_of(curve, "removed", ["lowest first", "random", "highest first"], names=(removed, "order", "accuracy")),
         x=removed,
         y="accuracy",
         series="order",
@@ -299,7 +289,7 @@ def _detection(values: Values, train: Points, bad: ArrayLike) -> list[Evidence]:
     picture = Exhibit(
         "detection-curve",
         "curve",
-        _lines(wide, "inspected", ["lowest value first", "random order"], names=(inspected, "order", reached)),
+        lines_of(wide, "inspected", ["lowest value first", "random order"], names=(inspected, "order", reached)),
         x=inspected,
         y=reached,
         series="order",
