@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import math
+import re
 import warnings
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from numbers import Integral
-from types import CodeType, FunctionType
+from types import CodeType, FunctionType, MethodType
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -32,6 +34,8 @@ __all__ = [
 
 Scorer: TypeAlias = Callable[[Any, Any, Any], float]
 """Called as ``scorer(estimator, x, y)``; higher is better."""
+
+_DEEPEST = 12  # parts of parts that are looked into: something may hold itself
 
 _GUESSES = 100  # random guesses whose mean score is that of knowing nothing
 
@@ -173,25 +177,35 @@ def scorer_told(scoring: str | Scorer) -> str:
     return _told(scoring)
 
 
-def _told(value: Any) -> str:
+def _told(value: Any, depth: int = 0) -> str:
     """A value in words that differ where it does; of arrays and code their digest, as their repr leaves things out."""
+    deeper = depth + 1
     if isinstance(value, np.ndarray) and value.dtype != object:
         digest = hashlib.blake2b(np.ascontiguousarray(value).tobytes(), digest_size=16).hexdigest()
         return f"array {value.dtype} {value.shape} {digest}"
     if isinstance(value, FunctionType):
-        enclosed = [_told(cell.cell_contents) for cell in value.__closure__ or ()]
-        given = _told((value.__defaults__, value.__kwdefaults__))
-        return f"{value.__module__} {_code_told(value.__code__)} {given} {enclosed}"
-    if isinstance(value, Mapping):
-        return "{" + ", ".join(sorted(f"{_told(key)}: {_told(held)}" for key, held in value.items())) + "}"
-    if isinstance(value, Sequence) and not isinstance(value, (str, bytes)):
-        return f"{type(value).__name__}[{', '.join(_told(held) for held in value)}]"
-    if isinstance(value, type) or not hasattr(value, "__dict__"):
-        return repr(value)
-    # Estimators are the parameters they were made with; make_scorer keeps its function and settings as attributes.
-    held = value.get_params(deep=False) if hasattr(value, "get_params") else vars(value)
-    kind = type(value)
-    return f"{kind.__module__}.{kind.__qualname__}({_told(held)})"
+        enclosed = [cell.cell_contents for cell in value.__closure__ or ()]
+        given = _told((value.__defaults__, value.__kwdefaults__, enclosed), deeper)
+        return f"{value.__module__} {_code_told(value.__code__)} {given}"
+    if isinstance(value, MethodType | partial):
+        names = ("__func__", "__self__") if isinstance(value, MethodType) else ("func", "args", "keywords")
+        return f"{type(value).__name__} {_told([getattr(value, name) for name in names], deeper)}"
+    if depth < _DEEPEST and isinstance(value, Mapping):
+        held = sorted(f"{_told(key, deeper)}: {_told(one, deeper)}" for key, one in value.items())
+        return "{" + ", ".join(held) + "}"
+    if depth < _DEEPEST and isinstance(value, Sequence) and not isinstance(value, str | bytes):
+        return f"{type(value).__name__}[{', '.join(_told(one, deeper) for one in value)}]"
+    return _object_told(value, depth)
+
+
+def _object_told(value: Any, depth: int) -> str:
+    """Estimators by the parameters they were made with, others by what they say and hold, as make_scorer's do."""
+    kind = f"{type(value).__module__}.{type(value).__qualname__}"
+    shallow = depth < _DEEPEST and not isinstance(value, type)
+    if shallow and hasattr(value, "get_params"):
+        return f"{kind}({_told(value.get_params(deep=False), depth + 1)})"
+    said = re.sub(r" at 0x[0-9a-f]+", "", repr(value))  # addresses differ from process to process
+    return f"{kind}({said}, {_told(vars(value), depth + 1)})" if shallow and hasattr(value, "__dict__") else said
 
 
 def _code_told(code: CodeType) -> str:
