@@ -162,7 +162,8 @@ def test_ten_paths_lead_to_one_solution(
         for visited in wander(path, rng, n, goal):
             if np.unique(codes[visited]).size > 1:
                 path.solve()
-        assert sorted(path.counts.tolist()) == sorted(np.bincount(codes[goal], minlength=classes).tolist())
+        assert path.counts.tolist() == np.bincount(codes[goal], minlength=classes).tolist()
+        assert np.sort(path.rows).tolist() == goal.tolist()
         _, weights, intercepts = path.solution()
         np.testing.assert_allclose(weights, cold[0], rtol=1e-8, atol=1e-8)
         np.testing.assert_allclose(intercepts, cold[1], rtol=1e-8, atol=1e-8)

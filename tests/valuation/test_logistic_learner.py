@@ -191,8 +191,8 @@ def test_other_models_are_none_of_its_business() -> None:
 def test_many_coefficients_are_left_to_scikit_learn() -> None:
     rng = np.random.default_rng(0)
     for d, followed in ((MOST_PARAMETERS - 1, True), (MOST_PARAMETERS, False)):
-        both = [dw.Points(rng.normal(size=(6, d)), [0, 1] * 3) for _ in range(2)]
-        assert isinstance(plan_for(RowGame.of(*both, LogisticRegression())._table), Plan) == followed
+        train, validation = (dw.Points(rng.normal(size=(6, d)), [0, 1] * 3) for _ in range(2))
+        assert isinstance(plan_for(RowGame.of(train, validation, LogisticRegression())._table), Plan) == followed
 
 
 def test_what_makes_learners_can_be_sent_to_other_processes() -> None:

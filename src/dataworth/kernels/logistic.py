@@ -110,6 +110,11 @@ class LogisticPath:
         """How many rows take part."""
         return self._size
 
+    @property
+    def rows(self) -> NDArray[np.int64]:
+        """Those that take part, in no order, ``(size,)``."""
+        return self._member[: self._size].copy()
+
     def clear(self) -> None:
         """No row takes part, and nothing is remembered of what was solved."""
         self._place[self._member[: self._size]] = -1
