@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.cluster import KMeans
 from sklearn.ensemble import RandomForestClassifier
-from sklearn.linear_model import LinearRegression
+from sklearn.linear_model import LinearRegression, LogisticRegression
 from sklearn.metrics import balanced_accuracy_score, make_scorer
 from sklearn.neighbors import KNeighborsClassifier
 from sklearn.pipeline import make_pipeline
@@ -272,6 +272,16 @@ def test_the_digest_is_of_everything_that_counts() -> None:
     other = dw.Points(targets.x, targets.y + 1)
     model = DecisionTreeRegressor()
     assert RowGame.of(targets, JUDGE_NUMBERS, model).digest != RowGame.of(other, JUDGE_NUMBERS, model).digest
+
+
+def test_logistic_regression_is_followed_where_it_can_be() -> None:
+    game = RowGame.of(TRAIN, JUDGES, LogisticRegression())
+    assert game.how.startswith("logistic regression by Newton steps")
+    assert "steps" not in RowGame.of(TRAIN, JUDGES, LogisticRegression(class_weight="balanced")).how
+    learner = game.learner()
+    learner.join(np.arange(15))
+    peer = LogisticRegression(tol=1e-10).fit(TRAIN.x[:15], TRAIN.y[:15])
+    assert learner.score() == peer.score(JUDGES.x, JUDGES.y)
 
 
 def test_a_game_says_what_it_is_in_one_line() -> None:

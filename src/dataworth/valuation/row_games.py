@@ -13,8 +13,7 @@ from numpy.typing import NDArray
 from dataworth.errors import DataError, InputError, MethodError
 from dataworth.records import Points
 from dataworth.records.points import missing_features
-from dataworth.valuation import logistic_learner
-from dataworth.valuation.fast_learners import plan_for
+from dataworth.valuation import fast_learners, logistic_learner
 from dataworth.valuation.games import Labels, codes_of, digest_of, judged
 from dataworth.valuation.learners import Learner, Refit, Table
 from dataworth.valuation.reading import check_same_features
@@ -234,10 +233,7 @@ def _digest(table: Table, how: str) -> str:
 
 def _choose(table: Table) -> tuple[str, _Maker]:
     """The quickest way that gives the scores of scikit-learn, in words and as what makes its learners."""
-    newton = logistic_learner.plan_for(table)
-    if newton is not None:
-        return newton, logistic_learner.LogisticLearner
-    plan = plan_for(table)
+    plan = logistic_learner.plan_for(table) or fast_learners.plan_for(table)
     if isinstance(plan, str):
         return f"refitted from scratch for each coalition (no fast path for {plan})", Refit
     return plan.how, plan.make
