@@ -24,12 +24,12 @@ def game(kind: str, n: int, seed: int) -> NDArray[np.float64]:
     members = all_coalitions(n)
     match kind:
         case "uniform":
-            return random.random(2**n)
+            return np.asarray(random.random(2**n))
         case "additive":
-            return members @ random.uniform(0, 1 / n, n) + random.normal(0, 0.02, 2**n)
+            return np.asarray(members @ random.uniform(0, 1 / n, n) + random.normal(0, 0.02, 2**n))
         case _:
             votes = random.integers(5, 11, n)
-            return (members @ votes > votes.sum() / 2).astype(np.float64)
+            return np.asarray(members @ votes > votes.sum() / 2, dtype=np.float64)
 
 
 def coalitions(plan: Plan, number: int) -> list[NDArray[np.bool_]]:

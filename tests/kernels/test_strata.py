@@ -1,4 +1,4 @@
-"""Coalitions by size: never off on average, errors as large as the estimates stray, and what predictions must not do."""
+"""Coalitions by size: right on average, errors as large as estimates stray, and what predictions must not do."""
 
 from __future__ import annotations
 
