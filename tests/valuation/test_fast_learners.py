@@ -226,6 +226,7 @@ def test_owners_are_their_rows(model: Any, most: int, monkeypatch: pytest.Monkey
     assert ours.fits == theirs.fits > 0
 
 
+@pytest.mark.filterwarnings("ignore:self.within_class_std_dev_")
 @pytest.mark.parametrize("model", [RidgeClassifier(), GaussianNB(), NearestCentroid()], ids=str)
 @pytest.mark.parametrize("scaled", [False, True])
 def test_ten_thousand_steps_far_from_zero_lose_nothing(model: Any, scaled: bool) -> None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import io
 import subprocess
 import sys
+from contextlib import redirect_stdout
 from functools import partial
 from typing import Any
 
@@ -98,14 +100,17 @@ from sklearn.preprocessing import FunctionTransformer
 from sklearn.naive_bayes import GaussianNB
 from dataworth.valuation.scoring import model_told, scorer_told
 print(model_told(make_pipeline(FunctionTransformer(lambda x: x + 1), GaussianNB())))
-print(scorer_told(make_scorer(lambda y, found: f1_score(y, found, average={"macro"}.pop()))))
+print(scorer_told(make_scorer(lambda y, found: f1_score(y, found) if "f" in {"e", "f", "g", "h", "i", "j"} else 0)))
 print(scorer_told(object()))
 """
 
 
 def test_another_process_says_the_same() -> None:
-    said = {subprocess.run([sys.executable, "-c", SAID], capture_output=True, check=True).stdout for _ in range(2)}
-    assert len(said) == 1
+    elsewhere = subprocess.run([sys.executable, "-c", SAID], capture_output=True, check=True, text=True).stdout
+    here = io.StringIO()
+    with redirect_stdout(here):
+        exec(SAID, {"__name__": "__main__"})  # noqa: S102 - the text above
+    assert elsewhere == here.getvalue()
 
 
 def test_seeds_reach_every_part_and_leave_the_model_alone() -> None:

@@ -209,6 +209,11 @@ def _object_told(value: Any, depth: int) -> str:
 
 
 def _code_told(code: CodeType) -> str:
-    inner = [_code_told(part) if isinstance(part, CodeType) else repr(part) for part in code.co_consts]
-    whole = repr((code.co_code, code.co_names, code.co_varnames, inner))
+    whole = repr((code.co_code, code.co_names, code.co_varnames, [_constant_told(part) for part in code.co_consts]))
     return hashlib.blake2b(whole.encode(), digest_size=16).hexdigest()
+
+
+def _constant_told(part: Any) -> str:
+    if isinstance(part, frozenset):  # whose order differs from process to process
+        return f"frozenset {sorted(repr(one) for one in part)}"
+    return _code_told(part) if isinstance(part, CodeType) else repr(part)
