@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import threading
 from collections.abc import Iterator
 from dataclasses import replace
 from fractions import Fraction
@@ -277,9 +278,7 @@ def test_a_run_can_be_stopped_again_and_again(tmp_path: Path, monkeypatch: pytes
 
 
 @pytest.mark.parametrize("method", [STRATA, PAIRS, dw.DataShapley(MODEL, exact=False)])
-def test_a_run_goes_on_from_whatever_was_on_disk(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, method: Any
-) -> None:
+def test_a_run_goes_on_from_whatever_was_on_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, method: Any) -> None:
     """Any file that was ever there is what a run that was killed then would have left."""
     method = replace(method, fits=64 * 6)
     saves_always(monkeypatch)
@@ -298,6 +297,22 @@ def test_a_run_goes_on_from_whatever_was_on_disk(
     assert len(left) == whole[2]
     for copy in list(left):
         assert bits(solved(method, copy)) == whole
+
+
+def test_two_threads_do_not_share_a_model() -> None:
+    methods = [replace(PAIRS, seed=seed) for seed in range(2)]
+    alone = [bits(solved(method)) for method in methods]
+    found: list[Any] = [None, None]
+
+    def work(at: int) -> None:
+        found[at] = bits(solved(methods[at]))
+
+    threads = [threading.Thread(target=work, args=(at,)) for at in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert found == alone
 
 
 # -- limits ---------------------------------------------------------------------------------------

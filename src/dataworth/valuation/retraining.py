@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+import threading
 import time
 from collections import deque
 from collections.abc import Callable, Generator, Iterator
@@ -235,14 +236,21 @@ class _Job:
         return _Draw(np.array(found), judged)
 
 
-_LEARNERS: dict[str, Learner] = {}  # the last game's, in this process: making one can take longer than a draw
+class _Last(threading.local):
+    """The last game's learner in this thread: making one can take longer than a draw, but threads cannot share one."""
+
+    digest: str = ""
+    learner: Learner
+
+
+_LAST = _Last()
 
 
 def _learner(game: RowGame) -> Learner:
-    if game.digest not in _LEARNERS:
-        _LEARNERS.clear()
-        _LEARNERS[game.digest] = game.learner()
-    return _LEARNERS[game.digest]
+    if _LAST.digest != game.digest:
+        _LAST.learner = game.learner()
+        _LAST.digest = game.digest
+    return _LAST.learner
 
 
 def _judged(job: _Job, numbers: Iterator[int], workers: int) -> Generator[_Draw]:
