@@ -465,7 +465,7 @@ def test_other_games_keep_other_files(tmp_path: Path) -> None:
         assert len(list(tmp_path.iterdir())) == at
 
 
-@pytest.mark.parametrize("below", [""])
+@pytest.mark.parametrize("below", ["", "deeper"])
 def test_a_folder_that_is_a_file_is_refused_at_once(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, below: str
 ) -> None:

@@ -312,8 +312,7 @@ class _Kept:
         about = {"game": game.digest, "plan": plan}
         file = None
         if folder is not None:
-            if Path(folder).exists() and not Path(folder).is_dir():
-                raise InputError(f"folder must be a folder to keep work in, but {os.fspath(folder)!r} is a file")
+            _make(Path(folder))
             file = Path(folder) / f"draws-{game.digest[:12]}-{_short(plan)}.npz"
         if file is not None and file.exists():
             return cls._read(file, about, game.floor)
@@ -391,6 +390,18 @@ class _Kept:
         finally:
             if len(self.draws) > saved:
                 self.save()
+
+
+def _make(folder: Path) -> None:
+    """Make the folder before there is any work that could not be kept."""
+    if folder.exists() and not folder.is_dir():
+        raise InputError(f"folder must be a folder to keep work in, but {os.fspath(folder)!r} is a file")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as trouble:
+        raise InputError(
+            f"folder must be a folder to keep work in, but {os.fspath(folder)!r} cannot be made ({trouble.strerror})"
+        ) from trouble
 
 
 def _short(words: str) -> str:
