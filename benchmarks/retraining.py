@@ -113,7 +113,7 @@ def _throughput(pace: Pace, quick: bool) -> list[Finding]:
             Strata(n, "banzhaf"),
             (1_280, 6_400) if quick else (48_000, 112_000),
             "msr",
-            (4, 16) if quick else (8, 24),
+            (4, 40) if quick else (8, 40),
         ),
         _Contest(
             "Shapley",
@@ -121,7 +121,7 @@ def _throughput(pace: Pace, quick: bool) -> list[Finding]:
             Orders(n, antithetic=False),
             (2_000, 10_000) if quick else (80_000, 200_000),
             "permutations",
-            (1, 3) if quick else (2, 6),
+            (1, 7) if quick else (2, 10),
         ),
     ]
     found: list[Finding] = []
