@@ -16,6 +16,7 @@ from dataworth.kernels.threshold import Semivalue
 __all__ = ["Strata"]
 
 _NOBODY = np.empty(0, dtype=np.int64)
+_A_BATCH = 16  # draws whose memberships are multiplied at once
 _FOLDS = 5  # parts of the draws, each corrected by what the others predict
 _MOST_ADJUSTED = 2048  # players up to whom the linear part of a prediction is fitted: a matrix of players squared
 _LEAST_ADJUSTED = 2  # coalitions a player before it is fitted
@@ -178,22 +179,26 @@ class _Predictions:
         plan: Strata, found: NDArray[np.float64], sizes: NDArray[np.int64], by_size: NDArray[np.float64]
     ) -> NDArray[np.float64]:
         """Ridge regressions on who is in, the penalty by how much members explain (see _ridge)."""
-        n = plan.n
-        gram, count = np.zeros((_FOLDS, n, n)), np.zeros(_FOLDS)
+        n, draws = plan.n, found.size // A_TIME
+        # Single precision is plenty: coefficients need only be the same wherever they are used.
+        gram, count = np.zeros((_FOLDS, n, n), dtype=np.float32), np.zeros(_FOLDS)
         cross, square = np.zeros((_FOLDS, _FOLDS, n)), np.zeros((_FOLDS, _FOLDS))  # by the fit's fold, then the draw's
-        for number, members in enumerate(plan._all_members(found.size // A_TIME)):
-            fold, rows = number % _FOLDS, slice(number * A_TIME, (number + 1) * A_TIME)
-            columns = _centred(members, sizes[rows])
-            rest = found[rows] - by_size[:, sizes[rows]]  # as each fold's own curve leaves it
-            gram[fold] += columns.T @ columns
-            cross[:, fold] += rest @ columns
-            square[:, fold] += (rest**2).sum(axis=1)
-            count[fold] += A_TIME
+        for fold in range(_FOLDS):
+            own = range(fold, draws, _FOLDS)
+            for some in (own[start : start + _A_BATCH] for start in range(0, len(own), _A_BATCH)):
+                rows = np.concatenate([np.arange(number * A_TIME, (number + 1) * A_TIME) for number in some])
+                columns = _centred(np.concatenate([plan.members(number) for number in some]), sizes[rows])
+                rest = found[rows] - by_size[:, sizes[rows]]  # as each fold's own curve leaves it
+                single = columns.astype(np.float32)
+                gram[fold] += single.T @ single
+                cross[:, fold] += rest @ columns
+                square[:, fold] += (rest**2).sum(axis=1)
+                count[fold] += rows.size
         fitted = np.zeros((_FOLDS, n))
         for fold in range(_FOLDS):
             others = np.arange(_FOLDS) != fold
             fitted[fold] = _ridge(
-                gram[others].sum(axis=0),
+                gram[others].sum(axis=0, dtype=np.float64),
                 cross[fold, others].sum(axis=0),
                 float(square[fold, others].sum()),
                 float(count[others].sum()),
