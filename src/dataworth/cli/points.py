@@ -287,6 +287,8 @@ def points(
 ) -> None:
     """Value each row of a training set by what it does for a validation set.
 
+    Methods that train a model again and again need --model, give standard errors, and can be stopped and gone on with.
+
     With --epsilon, release the values under joint differential privacy: one file for each owner, for that owner
     alone.
     """
