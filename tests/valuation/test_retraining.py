@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import threading
+import time
 from collections.abc import Iterator
 from dataclasses import replace
 from fractions import Fraction
@@ -228,7 +229,10 @@ def test_a_draw_is_the_same_whatever_a_worker_did_before(model: Any, scoring: An
         assert job.draw(2).utilities.tobytes() == first[2]
 
 
-def test_any_number_of_workers_finds_the_same_bits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("workers", [2, pytest.param(3, marks=pytest.mark.slow)])
+def test_any_number_of_workers_finds_the_same_bits(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, workers: int
+) -> None:
     """Of owners with names, judged by a scorer without one."""
     train = rows(1, 32, owners=[f"o{i % 16}" for i in range(32)])
     model = LogisticRegression()
@@ -236,9 +240,8 @@ def test_any_number_of_workers_finds_the_same_bits(tmp_path: Path, monkeypatch: 
     method = replace(PAIRS, model=model)
     alone = bits(solved(method, game=game))
     asked = shares_at_once(monkeypatch)
-    assert bits(solved(method, game=game, workers=2)) == alone
-    assert bits(solved(method, tmp_path, game=game, workers=3)) == alone
-    assert asked == [2, 3]
+    assert bits(solved(method, tmp_path, game=game, workers=workers)) == alone
+    assert asked == [workers]
     assert bits(solved(method, tmp_path, game=game)) == alone
 
 
@@ -486,23 +489,74 @@ def test_a_model_that_fails_names_the_coalition(monkeypatch: pytest.MonkeyPatch)
 
 
 class Picky(DecisionTreeClassifier):  # type: ignore[misc]
-    """Fails, or takes its process with it, where it is given a certain number of rows."""
+    """Fails, sleeps, or takes its process with it, where it is given a certain number of rows."""
 
-    def __init__(self, fails: int = 0, dies: int = 0, home: int = 0) -> None:
+    def __init__(self, fails: int = 0, sleeps: int = 0, dies: int = 0, home: int = 0) -> None:
         super().__init__()
-        self.fails, self.dies, self.home = fails, dies, home
+        self.fails, self.sleeps, self.dies, self.home = fails, sleeps, dies, home
 
     def fit(self, x: Any, y: Any) -> Picky:
         if len(x) == self.fails:
             raise ValueError("so many")
+        if len(x) == self.sleeps:
+            time.sleep(40)
         if len(x) == self.dies and os.getpid() != self.home:
             os._exit(9)
-        return clone(DecisionTreeClassifier()).fit(x, y)  # type: ignore[no-any-return]
+        return clone(DecisionTreeClassifier(random_state=0)).fit(x, y)  # type: ignore[no-any-return]
 
 
 def picky_draw(plan: Any, size: int) -> int:
     """The first draw of a plan that has a coalition of a size."""
     return next(k for k in range(10**6) if (plan.members(k).sum(axis=1) == size).any())
+
+
+def test_workers_fail_as_one_would_and_keep_what_was_done(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A rare size is met late, by a worker, in the middle of what it was asked for."""
+    plan = Strata(40, "banzhaf", 3)
+    size = next(s for s in range(28, 40) if 7 < picky_draw(plan, s) < 30)
+    at = picky_draw(plan, size)
+    game = RowGame.of(rows(1, 40), DOCTORS, Picky(fails=size))
+    method = dw.DataBanzhaf(Picky(fails=size), fits=64 * 40, seed=3)
+    with pytest.raises(MethodError, match=f"coalition of {size} of 40 players") as alone:
+        solved(method, tmp_path / "alone", game=game)
+    shares_at_once(monkeypatch)
+    with pytest.raises(MethodError) as among_others:
+        solved(method, tmp_path / "two", game=game, workers=2)
+    assert str(among_others.value) == str(alone.value)
+    for name in ("alone", "two"):
+        (file,) = (tmp_path / name).iterdir()
+        assert np.load(file)["lengths"].size == at
+
+
+@pytest.mark.slow
+def test_a_draw_that_fails_does_not_matter_where_it_is_not_needed(monkeypatch: pytest.MonkeyPatch) -> None:
+    plan = Strata(40, "banzhaf", 3)
+    size = next(s for s in range(28, 40) if 7 < picky_draw(plan, s) < 30)
+    game = RowGame.of(rows(1, 40), DOCTORS, Picky(fails=size))
+    method = dw.DataBanzhaf(Picky(fails=size), fits=64 * picky_draw(plan, size), seed=3)
+    alone = bits(solved(method, game=game))
+    shares_at_once(monkeypatch)
+    assert bits(solved(method, game=game, workers=2)) == alone
+
+
+@pytest.mark.slow
+def test_work_that_is_not_needed_any_more_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    plan = Strata(40, "banzhaf", 3)
+    size = next(s for s in range(28, 40) if 7 < picky_draw(plan, s) < 30)
+    game = RowGame.of(rows(1, 40), DOCTORS, Picky(sleeps=size))
+    shares_at_once(monkeypatch)
+    began = time.monotonic()
+    solved(dw.DataBanzhaf(Picky(sleeps=size), fits=64 * picky_draw(plan, size), seed=3), game=game, workers=2)
+    assert time.monotonic() - began < 35
+
+
+@pytest.mark.slow
+def test_a_worker_that_dies_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    model = Picky(dies=30, home=os.getpid())
+    game = RowGame.of(rows(1, 40), DOCTORS, model)
+    shares_at_once(monkeypatch)
+    with pytest.raises(MethodError, match="a worker process ended"):
+        solved(dw.DataShapley(model, fits=64 * 40, seed=3), tmp_path, game=game, workers=2)
 
 
 def test_the_whole_set_must_be_learned_from(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Generator, Iterator
-from concurrent.futures import Future
+from concurrent.futures import BrokenExecutor, Future
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from itertools import count, islice
@@ -267,18 +267,25 @@ def _shared(job: _Job, numbers: Iterator[int], workers: int, each: int) -> Gener
     from joblib.externals.loky import ProcessPoolExecutor
 
     executor = ProcessPoolExecutor(workers, timeout=_ORPHANED, initializer=_begin, initargs=(job,))
-    waiting: deque[Future[list[_Draw]]] = deque()
+    waiting: deque[tuple[list[int], Future[list[_Draw]]]] = deque()
     try:
         while True:
             while len(waiting) < 2 * workers and (some := list(islice(numbers, each))):
-                waiting.append(executor.submit(_draws, some))
+                waiting.append((some, executor.submit(_draws, some)))
             if not waiting:
                 return
-            yield from waiting.popleft().result()
+            some, future = waiting.popleft()
+            found = future.result()
+            yield from found
+            if len(found) < len(some):  # the next of them failed: asked for by itself, it says how
+                waiting.appendleft((some[len(found) :], executor.submit(_draws, some[len(found) :])))
+    except BrokenExecutor as broken:
+        raise MethodError(
+            "a worker process ended before its work was done, most often for want of memory; use fewer threads"
+        ) from broken
     finally:
-        for beyond in waiting:
-            beyond.cancel()
-        executor.shutdown(wait=True)
+        # What they still work at is not needed, and might take long.
+        executor.shutdown(wait=True, kill_workers=True)
 
 
 _JOB: list[_Job] = []  # in a worker: the one it was made for
@@ -289,7 +296,16 @@ def _begin(job: _Job) -> None:
 
 
 def _draws(numbers: list[int]) -> list[_Draw]:
-    return [_JOB[0].draw(number) for number in numbers]
+    """The draws with these numbers, up to one that fails: those before it may be all that is needed."""
+    found: list[_Draw] = []
+    for number in numbers:
+        try:
+            found.append(_JOB[0].draw(number))
+        except Exception:
+            if not found:
+                raise
+            break
+    return found
 
 
 # -- keeping --------------------------------------------------------------------------------------
