@@ -294,6 +294,12 @@ def test_wrong_options_make_no_folder(points: Any, tmp_path: Path) -> None:
     assert not (tmp_path / "work").exists()
 
 
+def test_owners_have_to_be_known(run: Run, tmp_path: Path) -> None:
+    files = [tmp_path / "train.parquet", "--validation", tmp_path / "validation.parquet", "--features", "a,b"]
+    asked = ["--label", "y", "--method", "data-shapley", "--model", "ridge", "--players", "owners"]
+    refused(run("points", *files, *asked), "name the column with --owner")
+
+
 def test_work_cannot_be_a_file(points: Any, tmp_path: Path) -> None:
     refused(points("--work", tmp_path / "train.parquet"), "--work")
 

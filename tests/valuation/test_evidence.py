@@ -294,3 +294,12 @@ def test_classes_too_many_to_read_get_no_bars() -> None:
         values = dw.Values(points.ids, rng.normal(size=300), method="by hand", n_validation=300)
         names = [piece.name for piece in dw.gather_evidence(values, points, points).evidence]
         assert ("class-values" in names) == bars
+
+
+def test_values_of_owners_are_not_about_rows() -> None:
+    points = dw.Points([[0.0], [1.0], [2.0]], ["a", "b", "b"], owners=["x", "y", "y"])
+    values = dw.Values(["x", "y"], [0.1, 0.2], "by hand", 3, provenance={"players": "owners"})
+    with pytest.raises(dw.MethodError, match="values of owners"):
+        dw.gather_evidence(values, points, points)
+    with pytest.raises(dw.MethodError, match="values of owners"):
+        dw.removal_curve(values, points, points, None)

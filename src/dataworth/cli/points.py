@@ -342,6 +342,8 @@ def points(
         embed=embed,
         allow_missing=epsilon is not None,
     )
+    if training.of_owners and pair.train.owners is None:
+        raise InputError("--players owners needs to know whose each row is; name the column with --owner")
     known_classes = None if classes is None else parse_classes(classes, pair.validation.y)
     suggested = dw.suggest_radius(pair.validation, metric=choice.metric) if choice.radius_is_open else None
     record = choice.build(suggested)
