@@ -22,7 +22,7 @@ round: they hold where seconds do not.
 sh benchmarks/peers.sh                 # once: the environment of the peers (Python 3.11 or 3.12)
 python -m benchmarks                   # everything; writes this page
 python -m benchmarks --only memory     # one section; writes it anew
-python -m benchmarks --quick           # smaller sizes, two minutes; writes nothing
+python -m benchmarks --quick           # smaller sizes, a few minutes; writes nothing
 ```
 
 Run it on a quiet machine, and with no `OPENBLAS_CORETYPE` or `OPENBLAS_L2_SIZE` set
