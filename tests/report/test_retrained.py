@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 import dataworth as dw
 from dataworth.report.charts import PALETTE, draw_error_band, draw_error_bars
-from dataworth.report.precision import below_beyond_errors, drowned, mean_error, noise_in_spread, sampled
+from dataworth.report.precision import below_beyond_errors, drowned, mean_error, noise_in_spread, rough, sampled
 from tests.report.conftest import EVIL, parse, words
 
 FACTS: dict[str, str | int | float] = {
@@ -94,7 +94,7 @@ def test_a_band_of_any_number_of_values(n: int) -> None:
     values = np.sort(np.random.default_rng(0).normal(size=n))
     drawn = draw_error_band(values, np.where(np.arange(n) % 3, 0.1, np.nan), "Words.")
     assert 'aria-label="Words."' in drawn
-    assert "NaN" not in drawn
+    assert draw_error_band(values, np.full(n, np.nan), "Words.") == draw_error_band(values, np.zeros(n), "Words.")
     assert len(drawn) < 60_000
 
 
@@ -161,6 +161,13 @@ def test_too_few_fits_are_said_and_only_then(tmp_path: Path) -> None:
     assert "Too few fits" in page_of(sampled_values(error=1.0), tmp_path)
     assert "Too few fits" not in page_of(sampled_values(error=0.1), tmp_path)
     assert "Too few fits" not in page_of(sampled_values(errors=None), tmp_path)
+
+
+@pytest.mark.parametrize(("draws", "error", "few"), [(2, 0.1, True), (9, 0.1, True), (10, 0.1, False), (2, 0.0, False)])
+def test_errors_from_few_draws_are_called_rough(tmp_path: Path, draws: int, error: float, few: bool) -> None:
+    values = sampled_values(error=error, provenance={**FACTS, "draws": draws})
+    assert bool(rough(values)) == few
+    assert (f"The errors rest on {draws} draws" in page_of(values, tmp_path)) == few
 
 
 def test_nothing_is_sure_to_do_harm(tmp_path: Path) -> None:

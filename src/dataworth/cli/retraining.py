@@ -202,7 +202,7 @@ def build_model(name: Model) -> Any:
 
 def facts_text(values: Values) -> list[str]:
     """How these values were found and how far they can be believed; nothing for values of a closed form."""
-    from dataworth.report.precision import below_beyond_errors, drowned, mean_error
+    from dataworth.report.precision import below_beyond_errors, cautions, mean_error
 
     facts = values.provenance
     if "path" not in facts or values.errors is None:
@@ -220,12 +220,12 @@ def facts_text(values: Values) -> list[str]:
     else:
         beyond = f"{below:,} of {len(values):,} {thing} below zero by more than two standard errors"
         lines.append(f"mean standard error {error:.3g}; {beyond}")
-    return [*lines, *([f"note: {drowned(values)}; allow more --fits"] if drowned(values) else [])]
+    return [*lines, *(f"note: {said}; allow more --fits" for said in cautions(values))]
 
 
 def facts_json(values: Values) -> dict[str, Any]:
     """The same for machines; None throughout for values of a closed form."""
-    from dataworth.report.precision import below_beyond_errors, drowned, mean_error
+    from dataworth.report.precision import below_beyond_errors, drowned, mean_error, rough
 
     facts = values.provenance
     known = "path" in facts and values.errors is not None
@@ -240,4 +240,5 @@ def facts_json(values: Values) -> dict[str, Any]:
         "mean_standard_error": mean_error(values) if known else None,
         "below_zero_by_two_errors": below_beyond_errors(values) if known else None,
         "mostly_noise": bool(drowned(values)) if known else None,
+        "errors_are_rough": bool(rough(values)) if known else None,
     }

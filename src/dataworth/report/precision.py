@@ -6,9 +6,10 @@ import numpy as np
 
 from dataworth.records import Values
 
-__all__ = ["below_beyond_errors", "drowned", "mean_error", "noise_in_spread", "sampled"]
+__all__ = ["below_beyond_errors", "cautions", "drowned", "mean_error", "noise_in_spread", "rough", "sampled"]
 
 _DROWNED = 0.5  # of the variance of the values
+_FEW_DRAWS = 10  # errors from fewer vary so much that two of them hold clearly less than 95 in 100 values
 
 
 def mean_error(values: Values) -> float | None:
@@ -50,6 +51,26 @@ def drowned(values: Values) -> str:
     if noise is None or noise < _DROWNED:
         return ""
     return "the errors are as large as the differences between values, which say little yet"
+
+
+def rough(values: Values) -> str:
+    """What is to be said of errors that rest on a few draws; empty for others.
+
+    Example:
+        >>> import dataworth as dw
+        >>> few = dw.Values(["a", "b"], [0.1, 0.2], "x", 1, provenance={"draws": 4}, errors=[0.01, 0.01])
+        >>> rough(few)
+        'the errors rest on 4 draws, so they are rough themselves, and more often too small than too large'
+    """
+    draws = values.provenance.get("draws")
+    if not isinstance(draws, int) or draws >= _FEW_DRAWS or not sampled(values):
+        return ""
+    return f"the errors rest on {draws} draws, so they are rough themselves, and more often too small than too large"
+
+
+def cautions(values: Values) -> list[str]:
+    """Whatever has to be known before values with errors are believed."""
+    return [said for said in (drowned(values), rough(values)) if said]
 
 
 def _known(values: Values) -> np.ndarray[tuple[int], np.dtype[np.float64]]:

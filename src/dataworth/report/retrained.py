@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from dataworth.records import Table, Values
 from dataworth.report.charts import draw_error_band, draw_error_bars
 from dataworth.report.parts import Card, Picture, plural, text_grid
-from dataworth.report.precision import drowned, mean_error, sampled
+from dataworth.report.precision import cautions, mean_error, sampled
 from dataworth.report.text import decimals_of, figure
 
 __all__ = ["BARS_SHOWN", "HOW_RETRAINED", "error_cards", "error_flags", "error_places", "picture_of_errors", "thing_of"]
@@ -42,8 +42,8 @@ def thing_of(values: Values) -> str:
 
 def error_flags(values: Values) -> list[str]:
     """What has to be read before the figures."""
-    said = drowned(values)
-    return [f"{said[0].upper()}{said[1:]}: the order of most of them is chance. Allow more fits."] if said else []
+    flags = [f"{said[0].upper()}{said[1:]}." for said in cautions(values)]
+    return [" ".join([*flags, "Allow more fits before you rely on them."])] if flags else []
 
 
 def error_cards(values: Values) -> list[Card]:
