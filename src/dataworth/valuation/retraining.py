@@ -36,7 +36,8 @@ _FORMAT = "dataworth draws 1"
 _SAVE_EVERY = 15.0  # seconds
 _ALONE = 4.0  # seconds after which other processes are asked to help: they take about as long to start
 _A_TASK = 0.25  # seconds of work that a process is asked for at a time
-_ORPHANED = 60.0  # seconds without work after which a worker goes: whoever asked it may have been killed
+_ORPHANED = 60.0  # seconds without work after which a worker goes, where it cannot see that its parent was killed
+_LOOK_UP = 1.0  # seconds between two looks at whether the parent is there
 _LOOK_EVERY = 1.25  # the error is looked at when there are so many times the draws of the last look
 
 
@@ -266,7 +267,7 @@ def _shared(job: _Job, numbers: Iterator[int], workers: int, each: int) -> Gener
     """The draws with these numbers, in their order, ``each`` of them at a time from a worker."""
     from joblib.externals.loky import ProcessPoolExecutor
 
-    executor = ProcessPoolExecutor(workers, timeout=_ORPHANED, initializer=_begin, initargs=(job,))
+    executor = ProcessPoolExecutor(workers, timeout=_ORPHANED, initializer=_begin, initargs=(job, os.getpid()))
     waiting: deque[tuple[list[int], Future[list[_Draw]]]] = deque()
     try:
         while True:
@@ -291,8 +292,16 @@ def _shared(job: _Job, numbers: Iterator[int], workers: int, each: int) -> Gener
 _JOB: list[_Job] = []  # in a worker: the one it was made for
 
 
-def _begin(job: _Job) -> None:
+def _begin(job: _Job, parent: int) -> None:
     _JOB[:] = [job]
+    threading.Thread(target=_leave_after, args=(parent,), daemon=True).start()
+
+
+def _leave_after(parent: int) -> None:
+    """End this process soon after the one that asked for it was killed: nobody waits for its work any more."""
+    while os.getppid() == parent:
+        time.sleep(_LOOK_UP)
+    os._exit(1)
 
 
 def _draws(numbers: list[int]) -> list[_Draw]:
