@@ -319,3 +319,65 @@ def test_plot_shows_every_row() -> None:
         assert_array_equal(axes.get_lines()[0].get_ydata(), np.sort(some.values))
     finally:
         plt.close(axes.figure)
+
+
+# -- standard errors -------------------------------------------------------------------------------
+
+
+def sampled(errors: ArrayLike | None = (0.0, 0.125, np.nan), **more: ArrayLike) -> dw.Values:
+    return dw.Values(["a", "b", "c"], [0.2, -0.1, 0.3], method="x", n_validation=1, errors=errors, **more)  # type: ignore[arg-type]
+
+
+@given(errors=st.lists(st.floats(0, allow_infinity=False) | st.just(float("nan")), min_size=3, max_size=3))
+def test_errors_come_back_to_the_last_bit(tmp_path_factory: pytest.TempPathFactory, errors: list[float]) -> None:
+    before = sampled(errors)
+    after = dw.Values.load(before.save(tmp_path_factory.mktemp("values") / "v.parquet"))
+    assert before.errors is not None
+    assert after.errors is not None
+    assert_array_equal(after.errors, before.errors)
+    assert_array_equal(np.isnan(after.errors), np.isnan(errors))
+    assert after.errors.dtype == np.float64
+
+
+def test_values_without_errors_have_none_before_and_after(tmp_path: Path) -> None:
+    path = sampled(None).save(tmp_path / "v.parquet")
+    assert pq.read_table(path).column_names == ["id", "value"]  # what files held before there were errors
+    assert dw.Values.load(path).errors is None
+    assert list(sampled(None).lowest().columns) == ["id", "value"]
+
+
+def test_errors_stand_beside_values() -> None:
+    some = sampled(owners=["o", "p", "o"])
+    assert some.lowest(3).rows() == [("b", "p", -0.1, 0.125), ("a", "o", 0.2, 0.0), ("c", "o", 0.3, None)]
+    assert some.highest(1).columns["standard error"] == (None,)
+    assert "0.125" in some._repr_html_()
+    assert some.to_arrow().column_names == some.to_pandas().columns.tolist() == some.to_polars().columns
+    assert some.to_arrow().column_names == ["id", "owner", "value", "error"]
+    for column in (some.to_pandas()["error"], some.to_polars()["error"], some.to_arrow()["error"]):
+        assert_array_equal(column.to_numpy(), [0.0, 0.125, np.nan])
+
+
+@pytest.mark.parametrize(
+    ("errors", "words"),
+    [
+        ([0.1, -0.1, 0.0], "1 of 3 standard errors are negative or infinite"),
+        ([np.inf, -np.inf, -1e-300], "3 of 3 standard errors are negative or infinite"),
+        ([0.1, 0.1], r"as many as the values, of shape \(3,\), not \(2,\)"),
+        ([[0.1, 0.1, 0.1]], r"of shape \(3,\), not \(1, 3\)"),
+        (0.1, r"of shape \(3,\), not \(\)"),
+    ],
+)
+def test_errors_that_cannot_be_are_refused(errors: ArrayLike, words: str) -> None:
+    with pytest.raises(dw.InputError, match=words):
+        sampled(errors)
+
+
+def test_errors_cannot_be_changed() -> None:
+    mine = np.array([0.1, 0.2, 0.3])
+    some = sampled(mine)
+    mine[0] = 9.0
+    assert some.errors is not None
+    assert some.errors.tolist() == [0.1, 0.2, 0.3]
+    with pytest.raises(ValueError, match="read-only"):
+        some.errors[0] = 1.0
+    assert some.with_evidence().errors is not None
