@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,30 @@ from numpy.typing import NDArray
 from dataworth.data.tables import quoted
 from dataworth.errors import DataError
 
-__all__ = ["images_of", "is_text", "labels_of", "names_of", "numbers_of", "whole"]
+__all__ = [
+    "block_of",
+    "check_label",
+    "check_name",
+    "check_there",
+    "column_names",
+    "feature_columns",
+    "finite_needed",
+    "fits_float32",
+    "images_of",
+    "is_list",
+    "is_number",
+    "is_numeric",
+    "is_text",
+    "labels_of",
+    "listed",
+    "missing_entries",
+    "names_of",
+    "not_numeric",
+    "numbers_of",
+    "plain",
+    "whole",
+    "whole_needed",
+]
 
 _LISTED = 10  # at most so many columns are spelled out in one message
 
@@ -25,13 +48,15 @@ def whole(columns: pa.Table, name: str, part: str) -> pa.ChunkedArray:
     Raises:
         DataError: Entries are missing; the message says in how many rows of which column.
     """
-    column = _plain(columns[name])
+    column = plain(columns[name])
     if column.null_count:
-        raise DataError(
-            f"{part} column {name!r} is missing in {column.null_count} of {len(column)} rows; "
-            "drop those rows or fill them in"
-        )
+        raise DataError(missing_entries(name, part, column.null_count, len(column)))
     return column
+
+
+def missing_entries(name: str, part: str, missing: int, rows: int) -> str:
+    """What to say of a column of labels, ids or owners with gaps."""
+    return f"{part} column {name!r} is missing in {missing} of {rows} rows; drop those rows or fill them in"
 
 
 def labels_of(columns: pa.Table, name: str) -> NDArray[Any]:
@@ -41,11 +66,20 @@ def labels_of(columns: pa.Table, name: str) -> NDArray[Any]:
         DataError: Labels are missing or of another type.
     """
     column = whole(columns, name, "label")
-    if not (is_text(column.type) or _is_number(column.type)):
-        raise DataError(
-            f"label column {name!r} must hold strings, integers, bools, or floats for regression, not {column.type}"
-        )
+    check_label(name, column.type)
     return _flat(column)
+
+
+def check_label(name: str, kind: pa.DataType) -> None:
+    """Refuse a type that holds no labels.
+
+    Raises:
+        DataError: With the column's name and type.
+    """
+    if not (is_text(kind) or is_number(kind)):
+        raise DataError(
+            f"label column {name!r} must hold strings, integers, bools, or floats for regression, not {kind}"
+        )
 
 
 def names_of(columns: pa.Table, name: str, part: str) -> NDArray[Any]:
@@ -55,9 +89,60 @@ def names_of(columns: pa.Table, name: str, part: str) -> NDArray[Any]:
         DataError: Names are missing or of another type.
     """
     column = whole(columns, name, part)
-    if not (is_text(column.type) or pa.types.is_integer(column.type)):
-        raise DataError(f"{part} column {name!r} must hold integers or strings, not {column.type}")
+    check_name(name, column.type, part)
     return _flat(column)
+
+
+def check_name(name: str, kind: pa.DataType, part: str) -> None:
+    """Refuse a type that holds no ids or owners.
+
+    Raises:
+        DataError: With the column's name and type.
+    """
+    if not (is_text(kind) or pa.types.is_integer(kind)):
+        raise DataError(f"{part} column {name!r} must hold integers or strings, not {kind}")
+
+
+def check_there(table: str, columns: Sequence[str], asked: dict[str, Sequence[str | None]]) -> None:
+    """Refuse columns that are not there.
+
+    Args:
+        table: What to call the table in a message.
+        columns: All its columns.
+        asked: The argument that names them -> the names, or None where it names none.
+
+    Raises:
+        DataError: With the argument, the names, and those of the columns that are there.
+    """
+    for part, names in asked.items():
+        absent = [name for name in names if name is not None and name not in columns]
+        if absent:
+            raise DataError(f"{table} has no column {quoted(absent)} ({part}=); it has {quoted(columns)}")
+
+
+def feature_columns(
+    table: str, columns: Sequence[str], features: Sequence[str] | None, label: str, taken: Collection[str | None]
+) -> list[str]:
+    """The columns that are features: those asked for, or all that have no other part to play.
+
+    Args:
+        table: What to call the table in a message.
+        columns: All its columns.
+        features: The columns asked for, if any were.
+        label: The column of labels.
+        taken: Columns that play another part.
+
+    Raises:
+        DataError: No column is left, one is asked for twice, or the label is among them.
+    """
+    wanted = [column for column in columns if column not in taken] if features is None else list(features)
+    if len(set(wanted)) < len(wanted):
+        raise DataError("features names a column twice")
+    if label in wanted:
+        raise DataError(f"features names the label column {label!r}; a label cannot be a feature of itself")
+    if not wanted:
+        raise DataError(f"{table} has no feature column beside {quoted([c for c in taken if c is not None])}")
+    return wanted
 
 
 def numbers_of(
@@ -78,17 +163,17 @@ def numbers_of(
     Raises:
         DataError: A column is not numeric, ragged, or holds missing, NaN or infinite entries.
     """
-    plain = {name: _plain(columns[name]) for name in wanted}
-    missing = {name: column.null_count for name, column in plain.items() if column.null_count}
+    held = {name: plain(columns[name]) for name in wanted}
+    missing = {name: column.null_count for name, column in held.items() if column.null_count}
     if allow_missing:
-        plain = {name: _with_type(column) for name, column in plain.items()}
+        held = {name: _with_type(column) for name, column in held.items()}
     elif missing:
         counts = [f"{name!r} in {count} of {columns.num_rows} rows" for name, count in missing.items()]
-        raise DataError(f"feature columns are missing: {_some(counts)}; drop those rows or fill them in before valuing")
-    other = {name: column.type for name, column in plain.items() if not _is_numeric(column.type)}
+        raise DataError(whole_needed(counts))
+    other = {name: column.type for name, column in held.items() if not is_numeric(column.type)}
     if other:
-        raise DataError(_not_numeric(other))
-    blocks = {name: _block(name, column, allow_missing) for name, column in plain.items()}
+        raise not_numeric(other)
+    blocks = {name: block_of(name, column, allow_missing) for name, column in held.items()}
     if not allow_missing:
         _check_finite(blocks)
     if len(blocks) == 1 and blocks[wanted[0]].ndim == 2:
@@ -140,17 +225,20 @@ def _is_bytes(kind: pa.DataType) -> bool:
     return _any_of(kind, *binary)
 
 
-def _is_number(kind: pa.DataType) -> bool:
+def is_number(kind: pa.DataType) -> bool:
+    """Whether the entries of a column are single numbers or bools."""
     return _any_of(kind, pa.types.is_boolean, pa.types.is_integer, pa.types.is_floating, pa.types.is_decimal)
 
 
-def _is_list(kind: pa.DataType) -> bool:
+def is_list(kind: pa.DataType) -> bool:
+    """Whether the entries of a column are lists."""
     return _any_of(kind, pa.types.is_list, pa.types.is_large_list, pa.types.is_fixed_size_list)
 
 
-def _is_numeric(kind: pa.DataType) -> bool:
-    listed = _is_list(kind) and _is_number(kind.value_type)
-    return listed or _is_number(kind) or isinstance(kind, pa.FixedShapeTensorType)
+def is_numeric(kind: pa.DataType) -> bool:
+    """Whether a column can be features: numbers, bools, or lists or tensors of them."""
+    listed = is_list(kind) and is_number(kind.value_type)
+    return listed or is_number(kind) or isinstance(kind, pa.FixedShapeTensorType)
 
 
 def _any_of(kind: pa.DataType, *tests: Callable[[pa.DataType], bool]) -> bool:
@@ -160,12 +248,13 @@ def _any_of(kind: pa.DataType, *tests: Callable[[pa.DataType], bool]) -> bool:
 # -- from arrow to numpy -------------------------------------------------------------------------
 
 
-def _plain(column: pa.ChunkedArray) -> pa.ChunkedArray:
+def plain(column: pa.ChunkedArray) -> pa.ChunkedArray:
+    """A column without dictionary encoding or extension types (tensors stay)."""
     kind = column.type
     if pa.types.is_dictionary(kind):
         return pc.cast(column, kind.value_type)
     if isinstance(kind, pa.BaseExtensionType) and not isinstance(kind, pa.FixedShapeTensorType):
-        return _plain(pa.chunked_array([chunk.storage for chunk in column.chunks], kind.storage_type))
+        return plain(pa.chunked_array([chunk.storage for chunk in column.chunks], kind.storage_type))
     return column
 
 
@@ -180,12 +269,13 @@ def _flat(column: pa.ChunkedArray) -> NDArray[Any]:
         return np.asarray(column.to_pylist())
     if column.null_count:
         # By its type, never by its entries: one row's gap must not change how another row is stored.
-        wanted = pa.float32() if _fits_float32(column.type) else pa.float64()
+        wanted = pa.float32() if fits_float32(column.type) else pa.float64()
         return np.asarray(pc.cast(column, wanted, safe=False).to_numpy())
     return np.asarray((pc.cast(column, pa.float64()) if pa.types.is_decimal(column.type) else column).to_numpy())
 
 
-def _fits_float32(kind: pa.DataType) -> bool:
+def fits_float32(kind: pa.DataType) -> bool:
+    """Whether float32 holds every number of a type exactly."""
     small = (pa.types.is_int8, pa.types.is_int16, pa.types.is_uint8, pa.types.is_uint16)
     return _any_of(kind, *small, pa.types.is_boolean, pa.types.is_float16, pa.types.is_float32)
 
@@ -195,8 +285,12 @@ def _tensor(column: pa.ChunkedArray) -> NDArray[Any]:
     return np.asarray(chunks[0] if len(chunks) == 1 else np.concatenate(chunks))
 
 
-def _block(name: str, column: pa.ChunkedArray, allow_missing: bool) -> NDArray[Any]:
-    """One feature column: shape ``(n,)``, or ``(n, width)`` for lists."""
+def block_of(name: str, column: pa.ChunkedArray, allow_missing: bool) -> NDArray[Any]:
+    """One feature column without dictionary encoding: shape ``(n,)``, or ``(n, width)`` for lists.
+
+    Raises:
+        DataError: Lists that are ragged or empty, entries missing inside lists, tensors of more than one dimension.
+    """
     if isinstance(column.type, pa.FixedShapeTensorType):
         if len(column.type.shape) != 1:
             raise DataError(
@@ -206,7 +300,7 @@ def _block(name: str, column: pa.ChunkedArray, allow_missing: bool) -> NDArray[A
         if not column.null_count:
             return _tensor(column)
         column = pa.chunked_array([chunk.storage for chunk in column.chunks], column.type.storage_type)
-    if not _is_list(column.type):
+    if not is_list(column.type):
         return _flat(column)
     if column.null_count:
         return _around_gaps(name, column)
@@ -240,9 +334,7 @@ def _lists(name: str, column: pa.ChunkedArray, allow_missing: bool) -> NDArray[A
 
 
 def _side_by_side(blocks: dict[str, NDArray[Any]]) -> tuple[NDArray[Any], list[str]]:
-    names: list[str] = []
-    for name, block in blocks.items():
-        names += [name] if block.ndim == 1 else [f"{name}[{at}]" for at in range(block.shape[1])]
+    names = column_names({name: None if block.ndim == 1 else block.shape[1] for name, block in blocks.items()})
     rows = len(next(iter(blocks.values())))
     x = np.empty((rows, len(names)), dtype=np.result_type(np.float32, *(block.dtype for block in blocks.values())))
     start = 0
@@ -253,6 +345,14 @@ def _side_by_side(blocks: dict[str, NDArray[Any]]) -> tuple[NDArray[Any], list[s
     return x, names
 
 
+def column_names(widths: Mapping[str, int | None]) -> list[str]:
+    """Names of numbers side by side: column -> its name, or one for each entry if it holds lists of so many."""
+    names: list[str] = []
+    for name, width in widths.items():
+        names += [name] if width is None else [f"{name}[{at}]" for at in range(width)]
+    return names
+
+
 def _check_finite(blocks: dict[str, NDArray[Any]]) -> None:
     spoiled = []
     for name, block in blocks.items():
@@ -260,23 +360,42 @@ def _check_finite(blocks: dict[str, NDArray[Any]]) -> None:
         if count:
             spoiled.append(f"{name!r} in {count} of {len(block)} rows")
     if spoiled:
-        raise DataError(
-            f"feature columns hold NaN or infinity: {_some(spoiled)}; drop those rows or fill them in before valuing"
-        )
+        raise DataError(finite_needed(spoiled))
 
 
-def _not_numeric(other: dict[str, pa.DataType]) -> str:
+def whole_needed(missing: Sequence[str]) -> str:
+    """What to say of feature columns with gaps."""
+    return f"feature columns are missing: {listed(missing)}; drop those rows or fill them in before valuing"
+
+
+def finite_needed(spoiled: Sequence[str]) -> str:
+    """What to say of feature columns that hold NaN or infinity."""
+    return f"feature columns hold NaN or infinity: {listed(spoiled)}; drop those rows or fill them in before valuing"
+
+
+def not_numeric(other: dict[str, pa.DataType], *, embed: bool = True) -> DataError:
+    """The error for feature columns that hold no numbers.
+
+    Args:
+        other: The columns and their types, at least one.
+        embed: Whether they could be embedded where they are read.
+    """
     name, kind = next(iter(other.items()))
-    if is_text(kind):
+    if not embed:
+        hint = "turn it into numbers"
+    elif is_text(kind):
         hint = f"embed the text (features=[{name!r}], embed='minilm'), turn it into numbers"
     elif _is_bytes(kind) or pa.types.is_struct(kind):
         hint = f"embed it if it holds images (features=[{name!r}], embed='efficientnet-lite0')"
     else:
         hint = "turn it into numbers"
-    listed = _some([f"{quoted([column])} ({kind})" for column, kind in other.items()])
-    return f"features must be numbers, but these columns are not: {listed}; {hint}, or leave it out with features=[...]"
+    columns = listed([f"{quoted([column])} ({kind})" for column, kind in other.items()])
+    return DataError(
+        f"features must be numbers, but these columns are not: {columns}; {hint}, or leave it out with features=[...]"
+    )
 
 
-def _some(parts: Sequence[str]) -> str:
+def listed(parts: Sequence[str]) -> str:
+    """Parts of a message one after another, the first few if there are many."""
     more = f" and {len(parts) - _LISTED} more" if len(parts) > _LISTED else ""
     return ", ".join(parts[:_LISTED]) + more

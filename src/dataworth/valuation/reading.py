@@ -11,7 +11,16 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from dataworth.data.columns import images_of, is_text, labels_of, names_of, numbers_of, whole
+from dataworth.data.columns import (
+    check_there,
+    feature_columns,
+    images_of,
+    is_text,
+    labels_of,
+    names_of,
+    numbers_of,
+    whole,
+)
 from dataworth.data.images import encoded, labelled_folder
 from dataworth.data.tables import OpenTable, open_table, quoted
 from dataworth.errors import DataError, InputError
@@ -153,29 +162,16 @@ def check_columns(table: OpenTable, asked: dict[str, Sequence[str | None]]) -> N
     Raises:
         DataError: With the argument, the names, and those of the columns that are there.
     """
-    for part, columns in asked.items():
-        absent = [column for column in columns if column is not None and column not in table.columns]
-        if absent:
-            raise DataError(f"{table.name} has no column {quoted(absent)} ({part}=); it has {quoted(table.columns)}")
+    check_there(table.name, table.columns, asked)
 
 
 def _feature_columns(
     table: OpenTable, features: Sequence[str] | None, label: str, taken: Collection[str | None]
 ) -> list[str]:
-    if features is None:
-        usual = table.usual.get("features")
-        wanted = (
-            [column for column in table.columns if column not in taken] if usual in (None, *taken) else [str(usual)]
-        )
-    else:
-        wanted = list(features)
-        if len(set(wanted)) < len(wanted):
-            raise DataError("features names a column twice")
-        if label in wanted:
-            raise DataError(f"features names the label column {label!r}; a label cannot be a feature of itself")
-    if not wanted:
-        raise DataError(f"{table.name} has no feature column beside {quoted([c for c in taken if c is not None])}")
-    return wanted
+    usual = table.usual.get("features")
+    if features is None and usual not in (None, *taken):
+        return [str(usual)]
+    return feature_columns(table.name, table.columns, features, label, taken)
 
 
 # -- embedding -----------------------------------------------------------------------------------
