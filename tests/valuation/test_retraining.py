@@ -223,8 +223,8 @@ def test_a_draw_is_the_same_whatever_a_worker_did_before(model: Any, scoring: An
     for plan in (Orders(20, seed=2), Strata(20, "banzhaf", 2)):
         job = retraining._Job(game, plan, 1.0, None)
         first = [job.draw(number).utilities.tobytes() for number in range(3)]
-        again = [job.draw(number).utilities.tobytes() for number in (2, 0, 1)]
-        assert [again[1], again[2], again[0]] == first
+        again = [job.draw(number).utilities.tobytes() for number in (2, 1, 0)]  # each after another than before
+        assert again[::-1] == first
         retraining._learner(TOLD)  # only the last game's is remembered
         assert job.draw(2).utilities.tobytes() == first[2]
 
@@ -398,6 +398,18 @@ def test_truncation_judges_fewer(tmp_path: Path) -> None:
     assert bits(solved(near, tmp_path)) == bits(cut) == bits(solved(near, tmp_path))
     assert bits(solved(PAIRS, tmp_path)) == bits(plain)  # kept apart
     assert bits(solved(replace(PAIRS, truncation=1e-300))) != bits(cut)
+
+
+def test_truncation_ends_one_order_not_the_next() -> None:
+    plan, full = Orders(16, seed=3), 0.9
+    plain = retraining._Job(GAME, plan, full, None).draw(0)
+    cut = retraining._Job(GAME, plan, full, 0.3).draw(0)
+    judged = 0
+    for whole, found in zip(np.split(plain.utilities, 2), np.split(cut.utilities, 2), strict=True):
+        near = int(np.flatnonzero(np.abs(full - whole) <= 0.3)[0])  # the first that is so near ends the order
+        assert found.tolist() == [*whole[: near + 1], *[whole[near]] * (15 - near)]
+        judged += near + 1
+    assert cut.judged == judged < plain.judged == 32
 
 
 def test_fits_that_do_not_suffice_are_told_with_the_number_that_would() -> None:
