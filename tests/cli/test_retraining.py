@@ -176,7 +176,9 @@ def test_work_is_kept_and_gone_on_with(points: Any, tmp_path: Path) -> None:
     held = {file.name: file.stat().st_mtime_ns for file in work.iterdir()}
     assert len(held) == 1
     refused(points("--fits", 600, "--work", work), "holds draws of an earlier run", "--resume")
-    assert points("--fits", 600, "--work", work, "--resume", "--out", out).code == 0
+    resumed = points("--fits", 600, "--work", work, "--resume", "--out", out)
+    assert resumed.code == 0
+    assert "went on from 4 draws kept before" in resumed.out
     assert set(held) == {file.name for file in work.iterdir()}
     assert points("--fits", 600, "--out", tmp_path / "afresh.parquet").code == 0
     gone_on, afresh = dw.Values.load(out), dw.Values.load(tmp_path / "afresh.parquet")
@@ -185,8 +187,13 @@ def test_work_is_kept_and_gone_on_with(points: Any, tmp_path: Path) -> None:
 
 
 def test_going_on_from_nothing_starts(points: Any, tmp_path: Path) -> None:
-    assert points("--fits", 300, "--work", tmp_path / "new", "--resume").code == 0
+    first = points("--fits", 300, "--work", tmp_path / "new", "--resume")
+    assert first.code == 0
+    assert "it began anew" in first.out
     assert any((tmp_path / "new").iterdir())
+    other = points("--fits", 300, "--work", tmp_path / "new", "--resume", "--seed", 7)
+    assert other.code == 0
+    assert "it began anew" in other.out
 
 
 @pytest.mark.parametrize(

@@ -63,7 +63,9 @@ def before(
 app.command(epilog="Example: dataworth demo --out demo")(demo)
 app.command(
     epilog="Example: dataworth points train.parquet --validation val.parquet --label y --method threshold "
-    "--out values.parquet --report report.html\n\nPrivate: dataworth points train.parquet --validation val.parquet "
+    "--out values.parquet --report report.html\n\nRetraining: dataworth points train.parquet --validation val.parquet "
+    "--label y --method data-shapley --model logistic-regression --fits 10000 --work kept --out values.parquet "
+    "--report report.html\n\nPrivate: dataworth points train.parquet --validation val.parquet "
     "--label y --owner hospital --method threshold --radius 0.5 --epsilon 1 --delta 5e-7 --ledger ledger.db "
     "--out release/"
 )(points)

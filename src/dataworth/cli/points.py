@@ -381,7 +381,7 @@ def points(
         found = None if pair.bad is None else values.detection(pair.bad)
         show_json(_as_json(values, suggested, found, out, report))
     else:
-        show(_as_text(values, suggested, out, report))
+        show(_as_text(values, suggested, out, report, resumed=resume))
 
 
 def _removal(training: Retraining, asked: RemovalModel | None) -> Any:
@@ -395,12 +395,14 @@ def _removal(training: Retraining, asked: RemovalModel | None) -> Any:
     return build_model(Model.LOGISTIC_REGRESSION if asked is not None or training.model is None else training.model)
 
 
-def _as_text(values: Values, suggested: float | None, out: Path | None, report: Path | None) -> list[str | Table]:
+def _as_text(
+    values: Values, suggested: float | None, out: Path | None, report: Path | None, *, resumed: bool
+) -> list[str | Table]:
     thing = "owners" if values.provenance.get("players") == "owners" else "rows"
     lines: list[str | Table] = [f"{len(values)} {thing} by {values.method}, {values.n_validation} validation points"]
     if suggested is not None:
         lines.append(f"radius {suggested:.6g}, suggested by the validation set; choose another with --radius")
-    lines += facts_text(values)
+    lines += facts_text(values, resumed=resumed)
     lines += [values.highest(len(values))] if len(values) <= SHOWN else [values.lowest(SHOWN), values.highest(SHOWN)]
     lines += [table for table in (_detection(values),) if table is not None]
     lines.append("")

@@ -200,7 +200,7 @@ def build_model(name: Model) -> Any:
 # -- what is printed of them ----------------------------------------------------------------------
 
 
-def facts_text(values: Values) -> list[str]:
+def facts_text(values: Values, *, resumed: bool = False) -> list[str]:
     """How these values were found and how far they can be believed; nothing for values of a closed form."""
     from dataworth.report.precision import below_beyond_errors, cautions, mean_error
 
@@ -214,6 +214,13 @@ def facts_text(values: Values) -> list[str]:
         f"path: {facts['path']}",
         f"{facts['coalitions']:,} coalitions ({facts['plan']}); ended because {facts['ended']}",
     ]
+    if resumed:
+        kept = facts["draws kept before"]
+        lines.append(
+            f"went on from {kept:,} draws kept before"
+            if kept
+            else "note: nothing was kept of this very run (rows, model, scoring, seed and sampling): it began anew"
+        )
     if not error:
         below_zero = int((values.values < 0).sum())
         lines.append(f"no standard error: nothing was sampled; {below_zero:,} of {len(values):,} {thing} below zero")

@@ -65,7 +65,7 @@ class Strata:
     @property
     def least(self) -> int:
         """Draws before a standard error is worth anything."""
-        return 10
+        return 16
 
     def walks(self, number: int) -> list[Walk]:
         """The coalitions of a draw."""

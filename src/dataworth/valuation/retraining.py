@@ -82,6 +82,7 @@ class Solved:
         judged: How many coalitions were judged in them.
         plan: What was drawn, in words.
         ended: Why there are no more.
+        kept: How many draws an earlier run had kept.
     """
 
     estimate: Estimate
@@ -91,6 +92,7 @@ class Solved:
     judged: int
     plan: str
     ended: str
+    kept: int
 
     def facts(self) -> dict[str, str | int | float]:
         """For the provenance of values."""
@@ -99,6 +101,7 @@ class Solved:
             "draws": self.draws,
             "coalitions": self.judged,
             "ended": self.ended,
+            "draws kept before": self.kept,
             "score of everybody": self.full,
             "score of nobody": self.floor,
         }
@@ -393,7 +396,7 @@ class _Kept:
                 )
             rule.ended = f"{limits.seconds:g} seconds were over"
         estimate = job.plan.estimate([draw.utilities for draw in islice(self.draws, rule.used)], self.floor, self.full)
-        return Solved(estimate, self.floor, self.full, rule.used, rule.judged, words, rule.ended)
+        return Solved(estimate, self.floor, self.full, rule.used, rule.judged, words, rule.ended, stored)
 
     @contextmanager
     def _saved(self) -> Iterator[Callable[[float], bool]]:
