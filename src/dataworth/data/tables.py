@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from dataworth.errors import DataError
 from dataworth.records.arrays import check_unmasked
 
-__all__ = ["OpenTable", "as_arrow", "open_table", "quoted"]
+__all__ = ["OpenTable", "as_arrow", "open_table", "quoted", "without_index"]
 
 # What arrays by name (NPZ files, dictionaries) call the parts of a set, unless the caller says otherwise.
 ARRAY_NAMES = {"label": "y", "features": "x", "id": "ids", "owner": "owners"}
@@ -101,7 +101,7 @@ def _open_parquet(path: Path) -> OpenTable:
     import pyarrow.parquet as pq
 
     with _reading(path, "Parquet"), pq.ParquetFile(path) as file:
-        columns = _without_index(file.schema_arrow.names)
+        columns = without_index(file.schema_arrow.names)
 
     def read(wanted: Sequence[str], names: Collection[str]) -> pa.Table:
         with _reading(path, "Parquet"), pq.ParquetFile(path, pre_buffer=False) as file:  # no second copy in memory
@@ -120,7 +120,7 @@ def _open_arrow(path: Path) -> OpenTable:
                 yield reader
 
     with batches() as reader:
-        columns = _without_index(reader.schema.names)
+        columns = without_index(reader.schema.names)
 
     def read(wanted: Sequence[str], names: Collection[str]) -> pa.Table:
         with batches() as reader:
@@ -196,7 +196,7 @@ _OPENERS: dict[str, Callable[[Path], OpenTable]] = {
 }
 
 
-def _without_index(columns: Sequence[str]) -> tuple[str, ...]:
+def without_index(columns: Sequence[str]) -> tuple[str, ...]:
     """An index that pandas wrote along counts rows; it is no feature."""
     return tuple(column for column in columns if not column.startswith(_INDEX))
 

@@ -165,9 +165,11 @@ def _plan(n: int, method: RetrainingMethod) -> tuple[Plan, str]:
     if every or n == 1:
         return Enumeration(n, semivalue), "all coalitions"
     if isinstance(method, DataBanzhaf) or method.sampling == "stratified":
-        return Strata(n, semivalue, method.seed), "random coalitions by size, each of which tells of every player"
+        return Strata(n, semivalue, int(method.seed)), "random coalitions by size, each of which tells of every player"
     pairs = method.sampling == "antithetic"
-    return Orders(n, semivalue, method.seed, pairs), f"random orders of arrival{' and their reverses' if pairs else ''}"
+    return Orders(
+        n, semivalue, int(method.seed), pairs
+    ), f"random orders of arrival{' and their reverses' if pairs else ''}"
 
 
 def _semivalue(method: DataShapley | DataBanzhaf | BetaShapley) -> Semivalue:
@@ -177,7 +179,7 @@ def _semivalue(method: DataShapley | DataBanzhaf | BetaShapley) -> Semivalue:
         case DataBanzhaf():
             return "banzhaf"
         case BetaShapley():
-            return Beta(method.alpha, method.beta)
+            return Beta(float(method.alpha), float(method.beta))
 
 
 @dataclass(frozen=True)

@@ -64,7 +64,7 @@ class DataShapley:
         model: A scikit-learn estimator or pipeline; it is copied, never trained itself.
         scoring: The name of a scorer of scikit-learn or a callable ``scorer(estimator, x, y)``; None takes accuracy
             for classifiers and r2 for regressors.
-        fits: At most so many coalitions are judged, the whole set and the empty one not counted.
+        fits: At most so many coalitions are judged.
         target_error: Stop when the mean standard error over players is no larger, in units of the score.
         seconds: Start no further coalitions after so long, stops and resumptions not counted. What was found then
             depends on the machine; the other two limits do not.
@@ -119,7 +119,7 @@ class DataBanzhaf:
         model: A scikit-learn estimator or pipeline; it is copied, never trained itself.
         scoring: The name of a scorer of scikit-learn or a callable ``scorer(estimator, x, y)``; None takes accuracy
             for classifiers and r2 for regressors.
-        fits: At most so many coalitions are judged, the whole set and the empty one not counted.
+        fits: At most so many coalitions are judged.
         target_error: Stop when the mean standard error over players is no larger, in units of the score.
         seconds: Start no further coalitions after so long; see :class:`DataShapley`.
         exact: True tries all coalitions (up to 12 players), False samples, None samples above 12 players.
@@ -167,7 +167,7 @@ class BetaShapley:
         beta: Above 0.
         scoring: The name of a scorer of scikit-learn or a callable ``scorer(estimator, x, y)``; None takes accuracy
             for classifiers and r2 for regressors.
-        fits: At most so many coalitions are judged, the whole set and the empty one not counted.
+        fits: At most so many coalitions are judged.
         target_error: Stop when the mean standard error over players is no larger, in units of the score.
         seconds: Start no further coalitions after so long; see :class:`DataShapley`.
         sampling: As in :class:`DataShapley`.
