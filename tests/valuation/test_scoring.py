@@ -20,7 +20,6 @@ from sklearn.preprocessing import FunctionTransformer, StandardScaler
 
 from dataworth.errors import MethodError
 from dataworth.valuation.scoring import (
-    check_count,
     check_scorer,
     guessing_score,
     mean_score,
@@ -137,10 +136,8 @@ def test_knowing_nothing() -> None:
     assert mean_score("neg_mean_absolute_error", x, np.array([1.0, 2.0, 3.0, 4.0])) == -1
 
 
-def test_bad_names_and_numbers() -> None:
+def test_bad_names() -> None:
     with pytest.raises(MethodError, match="'nonsense' is no scorer of scikit-learn"):
         check_scorer(GaussianNB(), "nonsense")
     with pytest.raises(MethodError, match="name of a scorer or a callable, not 3"):
         check_scorer(GaussianNB(), 3)
-    with pytest.raises(MethodError, match="fits must be an integer of 1 or more, not True"):
-        check_count("fits", True, 1)

@@ -24,9 +24,9 @@ from dataworth.kernels.team import team_size
 from dataworth.records import Points
 from dataworth.records.points import missing_features
 from dataworth.valuation.methods import ThresholdKNNShapley
+from dataworth.valuation.parameters import check_whole
 from dataworth.valuation.scoring import (
     Scorer,
-    check_count,
     check_scorer,
     guessing_score,
     model_copy,
@@ -138,8 +138,8 @@ class RidgeAccuracy:
         if not number or not 0 < self.penalty < math.inf:
             raise MethodError(f"penalty must be a number above 0 and finite, not {self.penalty!r}")
         if self.random_features is not None:
-            check_count("random_features", self.random_features, 1)
-        check_count("seed", self.seed, 0)
+            check_whole("random_features", self.random_features, 1)
+        check_whole("seed", self.seed, 0)
 
     def game(self, players: Sequence[Points | None], validation: Points, classes: Labels | None = None) -> Game:
         """The game of these players; see :meth:`Utility.game`."""
@@ -259,8 +259,8 @@ class ModelScore:
     def __post_init__(self) -> None:
         from sklearn.base import is_regressor
 
-        check_count("repeats", self.repeats, 1)
-        check_count("seed", self.seed, 0)
+        check_whole("repeats", self.repeats, 1)
+        check_whole("seed", self.seed, 0)
         copy = model_copy(self.estimator)
         if copy is None or is_regressor(copy):
             raise MethodError(

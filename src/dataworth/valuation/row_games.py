@@ -16,10 +16,10 @@ from dataworth.records.points import missing_features
 from dataworth.valuation import fast_learners, logistic_learner
 from dataworth.valuation.games import Labels, codes_of, digest_of, judged
 from dataworth.valuation.learners import Learner, Refit, Table
+from dataworth.valuation.parameters import check_whole
 from dataworth.valuation.reading import check_same_features
 from dataworth.valuation.scoring import (
     Scorer,
-    check_count,
     check_scorer,
     guessing_score,
     mean_score,
@@ -112,7 +112,7 @@ class RowGame:
             raise InputError(
                 "train and validation must be dataworth.Points; dataworth.read_points makes them from files"
             )
-        check_count("seed", seed, 0)
+        check_whole("seed", seed, 0)
         copy = model_copy(model)
         if copy is None:
             raise MethodError(

@@ -8,7 +8,6 @@ import re
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from numbers import Integral
 from types import CodeType, FunctionType, MethodType
 from typing import Any, TypeAlias
 
@@ -19,7 +18,6 @@ from dataworth.errors import MethodError
 
 __all__ = [
     "Scorer",
-    "check_count",
     "check_scorer",
     "guessing_score",
     "mean_score",
@@ -69,16 +67,6 @@ def seeded(estimator: Any, seed: int) -> Any:
     from sklearn.base import clone
 
     return clone(estimator).set_params(**dict.fromkeys(takes_seed(estimator), seed))
-
-
-def check_count(name: str, given: object, least: int) -> None:
-    """Refuse what is no integer of at least ``least``.
-
-    Raises:
-        MethodError: It is not.
-    """
-    if isinstance(given, bool) or not isinstance(given, Integral) or given < least:
-        raise MethodError(f"{name} must be an integer of {least} or more, not {given!r}")
 
 
 # -- scorers --------------------------------------------------------------------------------------
