@@ -25,6 +25,7 @@ from dataworth.kernels.team import Tick, blocks, run
 
 __all__ = [
     "METRICS",
+    "ClassOrder",
     "DType",
     "Judges",
     "LinkBits",
@@ -55,6 +56,37 @@ METRICS: tuple[Metric, ...] = ("cosine", "euclidean")
 # A tile of float32 products fills about half of a core's second-level cache.
 _TILE = 128 * 1024
 _POINTS = 256
+
+
+@dataclass(frozen=True, eq=False)
+class ClassOrder:
+    """Rows sorted by class: which of them stands where.
+
+    Args:
+        order: Position, as they were given, of each sorted row, ``(n,)``.
+        starts: Class ``c`` stands at ``starts[c]:starts[c + 1]``; the last slice holds labels that are no class.
+        codes: Class of each sorted row, ``(n,)``; ``len(starts) - 2`` for a label that is no class.
+    """
+
+    order: NDArray[np.int64]
+    starts: NDArray[np.int64]
+    codes: NDArray[np.int64]
+
+    def __len__(self) -> int:
+        return int(self.order.shape[0])
+
+    @classmethod
+    def of(cls, codes: NDArray[np.int64], n_classes: int) -> ClassOrder:
+        """Sort rows by class; within a class they keep their order.
+
+        Args:
+            codes: Class of each row, ``0 .. n_classes - 1``, or -1 for a label that is no class, ``(n,)``.
+            n_classes: How many classes there are.
+        """
+        group = np.where(codes < 0, n_classes, codes)
+        order = np.argsort(group, kind="stable")
+        starts = np.concatenate([[0], np.cumsum(np.bincount(group, minlength=n_classes + 1))])
+        return cls(order, starts, group[order])
 
 
 @dataclass(frozen=True, eq=False)
@@ -149,10 +181,8 @@ def prepare(
         DataError: A zero row under cosine (there is no direction), numbers too large or small for ``dtype``, or
             a million features and more.
     """
-    group = np.where(codes < 0, n_classes, codes)
-    order = np.argsort(group, kind="stable")
-    sizes = np.bincount(group, minlength=n_classes + 1)
-    starts = np.concatenate([[0], np.cumsum(sizes)])
+    by_class = ClassOrder.of(codes, n_classes)
+    order = by_class.order
     n, d = x.shape
     if d >= 1_000_000:
         raise DataError(
@@ -181,7 +211,7 @@ def prepare(
             + (", or use dtype='float64'" if dtype == "float32" else "")
         )
     half = np.zeros(n, dtype=dtype) if metric == "cosine" else energy.astype(dtype)
-    return Rows(ready, half, energy, x, norm, order, starts, group[order], metric)
+    return Rows(ready, half, energy, x, norm, order, by_class.starts, by_class.codes, metric)
 
 
 def usable_rows(

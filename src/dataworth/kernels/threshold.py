@@ -16,7 +16,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.special import digamma, poch
 
 from dataworth.errors import MethodError
-from dataworth.kernels.neighbors import Rows
+from dataworth.kernels.neighbors import ClassOrder, Rows
 from dataworth.kernels.team import blocks, run
 
 __all__ = ["SEMIVALUES", "Beta", "Semivalue", "add_links", "neighbour_value", "point_weights"]
@@ -148,7 +148,7 @@ def point_weights(
 
 
 def add_links(
-    rows: Rows,
+    rows: Rows | ClassOrder,
     bits: NDArray[np.uint8],
     point_codes: NDArray[np.int64],
     same: NDArray[np.float64],
@@ -164,7 +164,7 @@ def add_links(
     number of threads and any split of the rows, and points may come in panels that start at multiples of 8.
 
     Args:
-        rows: The rows that were linked.
+        rows: The rows that were linked; of them only the order by class is looked at.
         bits: From :func:`dataworth.kernels.neighbors.link`.
         point_codes: Class of each validation point, ``(n_validation,)``.
         same: What a point gives a linked row of its label, ``(n_validation,)``.
