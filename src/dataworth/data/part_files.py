@@ -1,0 +1,383 @@
+"""Files that are read part by part: found, checked by their footers, and read batch by batch."""
+
+from __future__ import annotations
+
+import glob
+import os
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import lru_cache
+from hashlib import blake2b
+from pathlib import Path
+from typing import TypeAlias
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from dataworth.data.columns import is_text
+from dataworth.data.filters import Filter
+from dataworth.data.tables import quoted
+from dataworth.errors import DataError
+
+__all__ = [
+    "PartFile",
+    "Where",
+    "able_groups",
+    "batches_of",
+    "check_same",
+    "check_unchanged",
+    "decoding",
+    "digest_of",
+    "footer_of",
+    "is_parquet",
+    "naming",
+    "paths_of",
+    "plain_kind",
+    "runs_of",
+]
+
+Where: TypeAlias = str | os.PathLike[str] | Sequence[str | os.PathLike[str]]
+
+_PARQUET = (".parquet", ".pq")
+_ARROW = (".arrow", ".feather", ".ipc")
+_ARROW_MAGIC, _PARQUET_MAGIC = b"ARROW1", b"PAR1"
+_BUFFER = 2**18  # bytes of each column read from a file at a time
+
+
+@dataclass(frozen=True)
+class PartFile:
+    """What is known of a file after its footer was read.
+
+    Attributes:
+        path: Where it is.
+        size: Its bytes.
+        stamp: When it was changed, in nanoseconds.
+        footer: A digest of its footer.
+        groups: The rows of each of its row groups (Parquet) or record batches (Arrow).
+    """
+
+    path: str
+    size: int
+    stamp: int
+    footer: str
+    groups: tuple[int, ...]
+
+    @property
+    def rows(self) -> int:
+        """All its rows."""
+        return sum(self.groups)
+
+    @property
+    def digest(self) -> str:
+        """A digest of its name, size, time of change and footer."""
+        return digest_of(Path(self.path).name, self.size, self.stamp, self.footer)
+
+
+# -- finding files -------------------------------------------------------------------------------
+
+
+def paths_of(where: Where) -> list[str]:
+    """All files meant, as absolute paths.
+
+    Raises:
+        DataError: One is not there, of no kind that is read in parts, or meant twice.
+    """
+    asked = [where] if isinstance(where, (str, os.PathLike)) else list(where)
+    if not asked:
+        raise DataError("there are no files: the list is empty")
+    paths = [path for one in asked for path in _files_of(os.fspath(one))]
+    real = Counter(os.path.realpath(path) for path in paths)
+    twice = [path for path in paths if real[os.path.realpath(path)] > 1]
+    if twice:
+        raise DataError(f"{twice[0]!r} is named twice; each file is read once")
+    return paths
+
+
+def _files_of(where: str) -> list[str]:
+    path = Path(where)
+    if path.is_dir():
+        inside = (below for below in path.rglob("*") if _visible(below.relative_to(path)))
+        found = [below for below in inside if below.suffix.lower() in (*_PARQUET, *_ARROW) and below.is_file()]
+        if not found:
+            raise DataError(f"the folder {where!r} has no file {_suffixes()} in it or below")
+    elif path.exists() or not glob.has_magic(where):
+        found = [path]
+    else:
+        found = [Path(name) for name in glob.glob(where, recursive=True) if Path(name).is_file()]
+        if not found:
+            raise DataError(f"no file matches {where!r}")
+    for file in found:
+        if not file.exists():
+            raise DataError(f"there is no file {str(file)!r}")
+        if file.suffix.lower() not in (*_PARQUET, *_ARROW):
+            raise DataError(f"{str(file)!r} cannot be read part by part; these can: {_suffixes()}; write it as Parquet")
+    return [os.path.abspath(file) for file in sorted(found, key=lambda file: file.parts)]
+
+
+def _visible(path: Path) -> bool:
+    return not any(part.startswith((".", "_")) for part in path.parts)
+
+
+def _suffixes() -> str:
+    return ", ".join((*_PARQUET, *_ARROW))
+
+
+def is_parquet(path: str) -> bool:
+    """Whether a file is Parquet by its name; it is Arrow otherwise."""
+    return Path(path).suffix.lower() in _PARQUET
+
+
+# -- footers -------------------------------------------------------------------------------------
+
+
+def footer_of(path: str) -> tuple[PartFile, pa.Schema]:
+    """What a file says of itself.
+
+    Raises:
+        DataError: It is damaged, cut short or of another format, or repeats a column.
+    """
+    kind = "Parquet" if is_parquet(path) else "Arrow"
+    try:
+        about = os.stat(path)
+        digest = _tail_digest(path, about.st_size)
+        groups, schema = (_parquet_footer if kind == "Parquet" else _arrow_footer)(path, about.st_size, digest)
+    except DataError:
+        raise
+    except (pa.ArrowException, OSError, ValueError, KeyError, MemoryError) as error:
+        reason = (str(error) or type(error).__name__).splitlines()[0]
+        raise DataError(
+            f"{path!r} cannot be read as {kind}; it may be damaged or of another format: {reason}"
+        ) from None
+    repeated = [column for column, times in Counter(schema.names).items() if times > 1]
+    if repeated:
+        raise DataError(f"column names must be unique, but {path!r} repeats {quoted(repeated)}; rename them")
+    return PartFile(path, about.st_size, about.st_mtime_ns, digest, groups), schema
+
+
+def _tail_digest(path: str, size: int) -> str:
+    """A digest of the footer, which both formats end with: footer, its length, magic word."""
+    magic = _PARQUET_MAGIC if is_parquet(path) else _ARROW_MAGIC
+    with open(path, "rb") as file:
+        if size == 0:
+            raise ValueError("it is empty")
+        start = file.read(len(magic))
+        if start != magic:
+            stream = magic == _ARROW_MAGIC and start[:4] == b"\xff\xff\xff\xff"
+            raise ValueError("it is an Arrow stream; write it as an Arrow file" if stream else "it begins otherwise")
+        end = len(magic) + 4
+        file.seek(max(0, size - end))
+        tail = file.read(end)
+        length = int.from_bytes(tail[:4], "little")
+        if tail[4:] != magic or not 0 < length <= size - end - len(magic):
+            raise ValueError("its end is missing or damaged")
+        file.seek(size - end - length)
+        return blake2b(file.read(length), digest_size=16).hexdigest()
+
+
+def _parquet_footer(path: str, size: int, digest: str) -> tuple[tuple[int, ...], pa.Schema]:
+    with pq.ParquetFile(path) as file:
+        about, schema = file.metadata, file.schema_arrow
+    groups = tuple(about.row_group(at).num_rows for at in range(about.num_row_groups))
+    if sum(groups) != about.num_rows or min(groups, default=0) < 0:
+        raise ValueError("its row groups do not add up")
+    last = max((at for at, rows in enumerate(groups) if rows), default=None)
+    if last is not None:  # bytes that were lost from the middle
+        for chunk in (about.row_group(last).column(at) for at in range(about.num_columns)):
+            start = min(at for at in (chunk.dictionary_page_offset, chunk.data_page_offset) if at is not None)
+            if start + chunk.total_compressed_size > size:
+                raise ValueError("it is shorter than its footer says")
+    return groups, schema
+
+
+def _arrow_footer(path: str, size: int, digest: str) -> tuple[tuple[int, ...], pa.Schema]:
+    with pa.OSFile(path) as file, pa.ipc.open_file(file) as reader:
+        schema, batches = reader.schema, reader.num_record_batches
+    # The format does not say in one place how many rows a batch has; the cheapest column does.
+    narrow = min(range(len(schema)), key=lambda at: _cost(schema.field(at).type), default=None)
+    if narrow is None:
+        return (), schema
+    options = pa.ipc.IpcReadOptions(included_fields=[narrow], use_threads=False)
+    with pa.OSFile(path) as file, pa.ipc.open_file(file, options=options) as reader:
+        return tuple(reader.get_batch(at).num_rows for at in range(batches)), schema
+
+
+def _cost(kind: pa.DataType) -> int:
+    try:
+        return int(kind.bit_width)
+    except ValueError:
+        return 2**31
+
+
+def check_same(told: str, schema: pa.Schema, file: PartFile, other: pa.Schema) -> None:
+    """Refuse a file whose columns are not those of another, in whatever order."""
+    must = f"the files of a data set must have the same columns, but {file.path!r}"
+    lacking, extra = sorted(set(schema.names) - set(other.names)), sorted(set(other.names) - set(schema.names))
+    if lacking or extra:
+        said = [f"lacks {quoted(lacking)}"] * bool(lacking) + [f"also has {quoted(extra)}"] * bool(extra)
+        raise DataError(f"{must} {' and '.join(said)}, compared with {told!r}")
+    for name in schema.names:
+        here, there = (_settled_kind(one.field(name).type) for one in (other, schema))
+        if here != there and not (file.rows == 0 and pa.types.is_null(here)):
+            raise DataError(f"{must} has {name!r} as {here}, and {told!r} as {there}")
+
+
+def plain_kind(kind: pa.DataType) -> pa.DataType:
+    """A type without dictionary encoding or extension (tensors stay)."""
+    if pa.types.is_dictionary(kind):
+        return plain_kind(kind.value_type)
+    if isinstance(kind, pa.BaseExtensionType) and not isinstance(kind, pa.FixedShapeTensorType):
+        return plain_kind(kind.storage_type)
+    return kind
+
+
+def _settled_kind(kind: pa.DataType) -> pa.DataType:
+    """A type as far as it matters here: all texts are alike, and all lists of one type."""
+    kind = plain_kind(kind)
+    if is_text(kind):
+        return pa.string()
+    if pa.types.is_list(kind) or pa.types.is_large_list(kind):
+        return pa.list_(kind.value_type)
+    return kind
+
+
+def digest_of(*parts: object) -> str:
+    """A digest of texts, numbers and tuples of them."""
+    return blake2b(repr(parts).encode(), digest_size=16).hexdigest()
+
+
+# -- reading -------------------------------------------------------------------------------------
+
+
+def check_unchanged(file: PartFile) -> None:
+    """Refuse a file that is not the one that was opened.
+
+    Raises:
+        DataError: It is gone, or has another size or footer.
+    """
+    try:
+        about = os.stat(file.path)
+        same = about.st_size == file.size and _tail_now(file.path, about.st_size, about.st_mtime_ns) == file.footer
+    except (OSError, ValueError):
+        same = False
+    if not same:
+        raise DataError(f"{file.path!r} is gone or has changed since it was opened")
+
+
+@lru_cache(maxsize=256)
+def _tail_now(path: str, size: int, stamp: int) -> str:
+    return _tail_digest(path, size)
+
+
+@lru_cache(maxsize=8)
+def _parquet_metadata(path: str, footer: str) -> pq.FileMetaData:
+    """The footer, parsed once for all parts of a file."""
+    return pq.read_metadata(path)
+
+
+@lru_cache(maxsize=256)
+def able_groups(file: PartFile, condition: Filter) -> frozenset[int]:
+    """The row groups of a Parquet file in which, by their statistics, a row may pass."""
+    from pyarrow import dataset, fs
+
+    with decoding(file.path, range(len(file.groups))):
+        fragment = dataset.ParquetFileFormat().make_fragment(file.path, filesystem=fs.LocalFileSystem())
+        return frozenset(group.id for group in fragment.subset(condition.bound()).row_groups)
+
+
+def batches_of(
+    file: PartFile, groups: Sequence[int], columns: Sequence[str], *, texts: Sequence[str] = (), size: int
+) -> Iterator[pa.RecordBatch]:
+    """Some row groups or record batches, one after another, read with one thread.
+
+    Args:
+        file: The file.
+        groups: Which of them.
+        columns: The columns to read.
+        texts: Columns of few different texts, which may come with dictionary encoding.
+        size: How many rows come together at most.
+
+    Raises:
+        DataError: They cannot be decoded.
+    """
+    with decoding(file.path, groups):
+        if is_parquet(file.path):
+            yield from _parquet_batches(file, groups, columns, texts, size)
+        else:
+            yield from _arrow_batches(file, groups, columns, size)
+
+
+def _parquet_batches(
+    file: PartFile, groups: Sequence[int], columns: Sequence[str], texts: Sequence[str], size: int
+) -> Iterator[pa.RecordBatch]:
+    with pq.ParquetFile(
+        file.path,
+        metadata=_parquet_metadata(file.path, file.footer),
+        read_dictionary=list(texts),
+        pre_buffer=False,  # no second copy in memory
+        buffer_size=_BUFFER,
+        page_checksum_verification=True,
+    ) as reader:
+        yield from reader.iter_batches(size, row_groups=list(groups), columns=list(columns), use_threads=False)
+
+
+def _arrow_batches(
+    file: PartFile, groups: Sequence[int], columns: Sequence[str], size: int
+) -> Iterator[pa.RecordBatch]:
+    with pa.OSFile(file.path) as handle, pa.ipc.open_file(handle) as reader:
+        fields = sorted(reader.schema.get_field_index(name) for name in columns)
+    options = pa.ipc.IpcReadOptions(included_fields=fields, use_threads=False)
+    with pa.OSFile(file.path) as handle, pa.ipc.open_file(handle, options=options) as reader:
+        for group in groups:
+            batch = reader.get_batch(group)
+            batch.validate(full=True)  # unlike Parquet, nothing was decoded: offsets may point anywhere
+            for start in range(0, batch.num_rows, size):
+                yield batch.slice(start, size)
+
+
+def runs_of(kept: Sequence[tuple[int, int, int]]) -> Iterator[tuple[list[int], int, int]]:
+    """Groups whose rows follow each other: their numbers, rows before the first in the part, their rows."""
+    run: list[int] = []
+    start = rows = 0
+    for group, before, count in kept:
+        if run and before != start + rows:
+            yield run, start, rows
+            run = []
+        if not run:
+            start, rows = before, 0
+        run.append(group)
+        rows += count
+    if run:
+        yield run, start, rows
+
+
+@contextmanager
+def decoding(path: str, groups: Sequence[int]) -> Iterator[None]:
+    """Whatever goes wrong while a file is decoded becomes one error that names where, and quotes nothing of it."""
+    try:
+        yield
+    except DataError:
+        raise
+    except (pa.ArrowException, OSError, EOFError, ValueError, KeyError, IndexError, MemoryError) as error:
+        reason = ": a checksum does not match" if "checksum" in str(error).lower() else ""
+        raise DataError(f"{_where(path, groups)} cannot be decoded; the file is damaged{reason}") from None
+
+
+@contextmanager
+def naming(path: str, groups: Sequence[int]) -> Iterator[None]:
+    """An error about the entries of a part names the part too."""
+    try:
+        yield
+    except DataError as error:
+        if repr(path) in str(error):
+            raise
+        raise DataError(f"{_where(path, groups)}: {error}") from None
+    except (UnicodeDecodeError, pa.ArrowInvalid):
+        raise DataError(f"{_where(path, groups)} holds text that is not UTF-8") from None
+
+
+def _where(path: str, groups: Sequence[int]) -> str:
+    unit, many = ("row group", "row groups") if is_parquet(path) else ("record batch", "record batches")
+    named = f"{many} {groups[0]} to {groups[-1]}" if len(groups) > 1 else f"{unit} {groups[0]}"
+    return f"{named} of {path!r}"
