@@ -580,10 +580,47 @@ def test_the_whole_set_must_be_learned_from(monkeypatch: pytest.MonkeyPatch, tmp
 def test_plans_follow_from_methods() -> None:
     assert isinstance(retraining._plan(12, dw.DataShapley(MODEL))[0], Enumeration)
     assert isinstance(retraining._plan(12, dw.DataShapley(MODEL, fits=4095))[0], Strata)
-    assert isinstance(retraining._plan(12, dw.DataShapley(MODEL, exact=True, fits=1))[0], Enumeration)
+    assert isinstance(retraining._plan(12, dw.DataShapley(MODEL, exact=True, fits=4096))[0], Enumeration)
     assert retraining._plan(20, PAIRS)[0] == Orders(20, "shapley", 3, True)
     assert retraining._plan(20, replace(PAIRS, sampling="permutations"))[0] == Orders(20, "shapley", 3, False)
     assert retraining._plan(20, STRATA)[0] == Strata(20, "banzhaf", 3)
     beta = dw.BetaShapley(MODEL, 4, 2, exact=False)
     assert retraining._plan(5, beta)[0] == Strata(5, dw.Beta(4, 2), 0)
     assert retraining._plan(1, beta)[0] == Enumeration(1, dw.Beta(4, 2))
+
+
+def test_truncation_is_nothing_to_all_coalitions() -> None:
+    few = dw.Points(TRAIN.x, TRAIN.y, owners=np.arange(len(TRAIN)) % 6)
+    method = dw.DataShapley(MODEL, sampling="permutations", truncation=0.5)
+    cut = dw.value_points(few, JUDGES, method=method, players="owners", progress=False)
+    plain = dw.value_points(few, JUDGES, method=dw.DataShapley(MODEL), players="owners", progress=False)
+    assert cut.values.tolist() == plain.values.tolist()
+    assert cut.provenance["coalitions"] == 64
+    with pytest.raises(MethodError, match="truncation and target_error mean nothing"):
+        replace(method, exact=True)
+    with pytest.raises(MethodError, match="need 64 coalitions, but fits=10"):
+        dw.value_points(
+            few, JUDGES, method=dw.DataShapley(MODEL, exact=True, fits=10), players="owners", progress=False
+        )
+
+
+def test_a_scorer_edited_under_its_name_is_heard() -> None:
+    class Scorer:
+        def __call__(self, model: object, x: object, y: object) -> float:
+            return 0.25
+
+    first = dw.value_points(TRAIN, JUDGES, method=dw.LeaveOneOut(MODEL, scoring=Scorer()), progress=False)
+    Scorer.__call__ = lambda self, model, x, y: 0.75  # type: ignore[method-assign]
+    again = dw.value_points(TRAIN, JUDGES, method=dw.LeaveOneOut(MODEL, scoring=Scorer()), progress=False)
+    assert first.provenance["score of everybody"] != again.provenance["score of everybody"]
+
+
+def test_a_shorter_run_does_not_take_the_place_of_a_longer_one(tmp_path: Path) -> None:
+    kept = retraining._Kept.open(tmp_path, GAME, "some plan")
+    other = retraining._Kept.open(tmp_path, GAME, "some plan")
+    one = retraining._Draw(np.zeros(3), 3)
+    kept.draws += [one] * 5
+    kept.save()
+    other.draws += [one] * 2
+    other.save()
+    assert len(retraining._Kept.open(tmp_path, GAME, "some plan").draws) == 5

@@ -25,14 +25,14 @@ from dataworth.records import Points, Values
 from dataworth.records.sealed import read_sealed, write_sealed
 from dataworth.valuation.coalitions import MOST_EXACT
 from dataworth.valuation.games import Labels
-from dataworth.valuation.learners import Learner
+from dataworth.valuation.learners import Learner, lone_thread
 from dataworth.valuation.provenance import provenance
 from dataworth.valuation.retraining_methods import BetaShapley, DataBanzhaf, DataShapley, LeaveOneOut, RetrainingMethod
 from dataworth.valuation.row_games import Players, RowGame
 
 __all__ = ["Solved", "solve_rows", "value_by_retraining"]
 
-_FORMAT = "dataworth draws 1"
+_FORMAT = "dataworth draws 2"
 _SAVE_EVERY = 15.0  # seconds
 _ALONE = 4.0  # seconds after which other processes are asked to help: they take about as long to start
 _A_TASK = 0.25  # seconds of work that a process is asked for at a time
@@ -141,7 +141,8 @@ def solve_rows(
         1.0
     """
     plan, words = _plan(game.n, method)
-    truncation = None if isinstance(method, LeaveOneOut | DataBanzhaf) else method.truncation
+    arrivals = isinstance(plan, Orders) and isinstance(method, DataShapley | BetaShapley)
+    truncation = method.truncation if arrivals else None  # type: ignore[union-attr]
     limits = _Limits.of(method, plan)
     kept = _Kept.open(folder, game, f"{plan!r} truncation={truncation!r}")
     job = _Job(game, plan, kept.full, truncation)
@@ -160,6 +161,10 @@ def _plan(n: int, method: RetrainingMethod) -> tuple[Plan, str]:
         raise MethodError(
             f"exact values of {n:,} players need 2 to the {n:,} models; up to {MOST_EXACT} players are solved exactly, "
             "more by sampling (exact=False)"
+        )
+    if method.exact and 2**n > method.fits:
+        raise MethodError(
+            f"exact values of {n} players need {2**n:,} coalitions, but fits={method.fits:,} allows fewer"
         )
     every = (n <= MOST_EXACT and 2**n <= method.fits) if method.exact is None else method.exact
     if every or n == 1:
@@ -243,9 +248,12 @@ class _Job:
 
 
 class _Last(threading.local):
-    """The last game's learner in this thread: making one can take longer than a draw, but threads cannot share one."""
+    """The last game's learner in this thread: making one can take longer than a draw, but threads cannot share one.
 
-    digest: str = ""
+    Known by the very game, not by its digest: a game made anew may be of a model or scorer that was edited since.
+    """
+
+    game: RowGame | None = None
     learner: Learner
 
 
@@ -253,9 +261,9 @@ _LAST = _Last()
 
 
 def _learner(game: RowGame) -> Learner:
-    if _LAST.digest != game.digest:
+    if _LAST.game is not game:
         _LAST.learner = game.learner()
-        _LAST.digest = game.digest
+        _LAST.game = game
     return _LAST.learner
 
 
@@ -290,6 +298,10 @@ def _shared(job: _Job, numbers: Iterator[int], workers: int, each: int) -> Gener
             "a worker process ended before its work was done, most often for want of memory; use fewer threads"
         ) from broken
     finally:
+        # An executor that is shut down while it hands out work stumbles over it.
+        patience = time.monotonic() + _LOOK_UP
+        while time.monotonic() < patience and not all(one.running() or one.done() for _, one in waiting):
+            time.sleep(0.005)
         # What they still work at is not needed, and might take long.
         executor.shutdown(wait=True, kill_workers=True)
 
@@ -362,8 +374,8 @@ class _Kept:
         return cls(file, about, floor, float(facts["full"]), draws, float(facts["seconds"]))
 
     def save(self) -> None:
-        """Write all draws, if there is a file for them."""
-        if self.file is None:
+        """Write all draws, if there is a file for them and another run has not written more meanwhile."""
+        if self.file is None or self._more_are_there(self.file):
             return
         self.file.parent.mkdir(parents=True, exist_ok=True)
         arrays = {
@@ -372,6 +384,12 @@ class _Kept:
             "judged": np.array([draw.judged for draw in self.draws], dtype=np.int64),
         }
         write_sealed(self.file, _FORMAT, {**self.about, "full": self.full, "seconds": self.seconds}, arrays)
+
+    def _more_are_there(self, file: Path) -> bool:
+        try:
+            return len(self._read(file, self.about, self.floor).draws) > len(self.draws)
+        except DataError:  # none there, or damaged meanwhile: ours are better
+            return False
 
     def run(self, job: _Job, limits: _Limits, workers: int, words: str, progress: bool | None) -> Solved:
         """Use the draws there are, then make more, until a limit is met."""
@@ -397,7 +415,9 @@ class _Kept:
                     + ("" if self.file is None else ", and the run goes on from here")
                 )
             rule.ended = f"{limits.seconds:g} seconds were over"
-        estimate = job.plan.estimate([draw.utilities for draw in islice(self.draws, rule.used)], self.floor, self.full)
+        estimate = _estimate(
+            job.plan, [draw.utilities for draw in islice(self.draws, rule.used)], self.floor, self.full
+        )
         return Solved(estimate, self.floor, self.full, rule.used, rule.judged, words, rule.ended, stored)
 
     @contextmanager
@@ -440,6 +460,12 @@ def _short(words: str) -> str:
     return hashlib.blake2b(words.encode(), digest_size=6).hexdigest()
 
 
+def _estimate(plan: Plan, utilities: list[NDArray[np.float64]], floor: float, full: float) -> Estimate:
+    """The plan's estimate, with the same bits whatever the number of cores."""
+    with lone_thread():
+        return plan.estimate(utilities, floor, full)
+
+
 class _Rule:
     """Uses draws in their order and says when they are enough; looks only at them, never at the clock."""
 
@@ -473,7 +499,7 @@ class _Rule:
             self.ended = "everything was tried" if self.used == self._plan.draws else ""
         elif self._limits.target_error is not None and self.used >= self._next_look:
             self._next_look = self.used * _LOOK_EVERY
-            self.error = float(self._plan.estimate(self._utilities, *self._ends).errors.mean())
+            self.error = float(_estimate(self._plan, self._utilities, *self._ends).errors.mean())
             if self.error <= self._limits.target_error:
                 self.ended = f"the mean standard error reached {self._limits.target_error:g}"
         if not self.ended and self._plan.draws is None and self.judged + self._plan.per_draw > self._limits.fits:

@@ -66,8 +66,8 @@ class DataShapley:
             for classifiers and r2 for regressors.
         fits: At most so many coalitions are judged.
         target_error: Stop when the mean standard error over players is no larger, in units of the score.
-        seconds: Start no further coalitions after so long, stops and resumptions not counted. What was found then
-            depends on the machine; the other two limits do not.
+        seconds: Begin no further draw (64 coalitions, or an order of arrival) after so long, stops and resumptions not
+            counted. What was found then depends on the machine; the other two limits do not.
         sampling: ``"stratified"``: coalitions of all sizes, each of which tells of every player (several times fewer
             fits for the same error); ``"permutations"``: orders of arrival; ``"antithetic"``: orders of arrival, each
             followed by its reverse.
@@ -102,6 +102,7 @@ class DataShapley:
         _check_trained(self)
         _check_sampled(self)
         _check_arrivals(self.sampling, self.truncation)
+        _check_exact(self)
 
     def __repr__(self) -> str:
         return _retold(self)
@@ -121,7 +122,7 @@ class DataBanzhaf:
             for classifiers and r2 for regressors.
         fits: At most so many coalitions are judged.
         target_error: Stop when the mean standard error over players is no larger, in units of the score.
-        seconds: Start no further coalitions after so long; see :class:`DataShapley`.
+        seconds: Begin no further draw after so long; see :class:`DataShapley`.
         exact: True tries all coalitions (up to 12 players), False samples, None samples above 12 players.
         seed: Of the coalitions drawn and of every ``random_state`` in the model.
 
@@ -169,7 +170,7 @@ class BetaShapley:
             for classifiers and r2 for regressors.
         fits: At most so many coalitions are judged.
         target_error: Stop when the mean standard error over players is no larger, in units of the score.
-        seconds: Start no further coalitions after so long; see :class:`DataShapley`.
+        seconds: Begin no further draw after so long; see :class:`DataShapley`.
         sampling: As in :class:`DataShapley`.
         truncation: As in :class:`DataShapley`.
         exact: True tries all coalitions (up to 12 players), False samples, None samples above 12 players.
@@ -205,6 +206,7 @@ class BetaShapley:
         _check_trained(self)
         _check_sampled(self)
         _check_arrivals(self.sampling, self.truncation)
+        _check_exact(self)
 
     def __repr__(self) -> str:
         return _retold(self)
@@ -231,6 +233,11 @@ def _check_sampled(method: DataShapley | DataBanzhaf | BetaShapley) -> None:
             check_positive(name, limit)
     if method.exact is not None and not isinstance(method.exact, bool):
         raise MethodError(f"exact must be True, False or None, not {method.exact!r}")
+
+
+def _check_exact(method: DataShapley | BetaShapley) -> None:
+    if method.exact and (method.truncation is not None or method.target_error is not None):
+        raise MethodError("exact=True tries all coalitions, so truncation and target_error mean nothing to it")
 
 
 def _check_arrivals(sampling: Sampling, truncation: float | None) -> None:
