@@ -43,7 +43,7 @@ def notes(folder: Path, name: str) -> int:
 
 def digest(shared: Notes, task: int) -> str:
     """Every byte of the numbers, and of what a matrix product makes of them."""
-    block = shared.numbers.reshape(-1, 4)[task % 7 :]
+    block = shared.numbers.reshape(-1, 4)[task % 7 :][:50]
     return hashlib.sha256(shared.numbers.tobytes() + (block @ block.T).tobytes() + bytes([task])).hexdigest()
 
 
