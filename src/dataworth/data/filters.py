@@ -87,7 +87,18 @@ class Filter:
 
 
 def _settled(column: pa.Array) -> Any:
-    return plain(pa.chunked_array([column])).combine_chunks()
+    column = plain(pa.chunked_array([column])).combine_chunks()
+    wanted = _comparable(column.type)
+    return column if column.type == wanted else pc.cast(column, wanted)
+
+
+def _comparable(kind: pa.DataType) -> pa.DataType:
+    """The type that a column is compared in: not every one has comparisons of its own."""
+    while pa.types.is_dictionary(kind) or isinstance(kind, pa.BaseExtensionType):
+        kind = kind.value_type if pa.types.is_dictionary(kind) else kind.storage_type
+    if pa.types.is_string_view(kind):
+        return pa.large_string()
+    return pa.float32() if pa.types.is_float16(kind) else kind
 
 
 def _hint(text: str, error: SyntaxError) -> str:
@@ -331,10 +342,7 @@ class _Parser:
         return name
 
     def _kind(self, name: str) -> pa.DataType:
-        kind = self._schema.field(name).type
-        while pa.types.is_dictionary(kind) or isinstance(kind, pa.BaseExtensionType):
-            kind = kind.value_type if pa.types.is_dictionary(kind) else kind.storage_type
-        return kind
+        return _comparable(self._schema.field(name).type)
 
     def _provable(self, name: str) -> bool:
         return bool(self._schema.field(name).type == self._kind(name))

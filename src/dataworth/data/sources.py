@@ -704,7 +704,7 @@ def _texts(column: pa.Array) -> NDArray[Any]:
     if not pa.types.is_dictionary(column.type):
         return np.asarray(column.to_pylist(), dtype=np.str_)
     different: NDArray[Any] = np.asarray(column.dictionary.to_pylist(), dtype=np.str_)
-    return np.take(different, column.indices.to_numpy())
+    return np.asarray(np.take(different, column.indices.to_numpy()))
 
 
 def _joined(held: Sequence[NDArray[Any]], kind: pa.DataType) -> NDArray[Any]:
