@@ -116,7 +116,7 @@ def truth(text: str, row: dict[str, float | None]) -> bool | None:
     import ast
     import operator
 
-    signs = {
+    signs: dict[type[ast.cmpop], Any] = {
         ast.Eq: operator.eq, ast.NotEq: operator.ne, ast.Lt: operator.lt, ast.LtE: operator.le, ast.Gt: operator.gt,
         ast.GtE: operator.ge, ast.In: lambda a, b: a in b, ast.NotIn: lambda a, b: a not in b,
     }  # fmt: skip
@@ -139,7 +139,7 @@ def truth(text: str, row: dict[str, float | None]) -> bool | None:
         sides = [node.left, *node.comparators]
         values = [row[side.id] if isinstance(side, ast.Name) else ast.literal_eval(side) for side in sides]
         pairs = zip(values, node.ops, values[1:], strict=False)
-        return every([None if a is None or b is None else signs[type(op)](a, b) for a, op, b in pairs])
+        return every([None if a is None or b is None else bool(signs[type(op)](a, b)) for a, op, b in pairs])
 
     return say(ast.parse(text, mode="eval").body)
 

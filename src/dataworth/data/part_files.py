@@ -142,7 +142,7 @@ def footer_of(path: str) -> tuple[PartFile, pa.Schema]:
     try:
         about = os.stat(path)
         digest = _tail_digest(path, about.st_size)
-        groups, schema = (_parquet_footer if kind == "Parquet" else _arrow_footer)(path, about.st_size, digest)
+        groups, schema = _parquet_footer(path, about.st_size) if is_parquet(path) else _arrow_footer(path)
     except DataError:
         raise
     except (pa.ArrowException, OSError, ValueError, KeyError, MemoryError) as error:
@@ -176,7 +176,7 @@ def _tail_digest(path: str, size: int) -> str:
         return blake2b(file.read(length), digest_size=16).hexdigest()
 
 
-def _parquet_footer(path: str, size: int, digest: str) -> tuple[tuple[int, ...], pa.Schema]:
+def _parquet_footer(path: str, size: int) -> tuple[tuple[int, ...], pa.Schema]:
     with pq.ParquetFile(path) as file:
         about, schema = file.metadata, file.schema_arrow
     groups = tuple(about.row_group(at).num_rows for at in range(about.num_row_groups))
@@ -186,12 +186,12 @@ def _parquet_footer(path: str, size: int, digest: str) -> tuple[tuple[int, ...],
     if last is not None:  # bytes that were lost from the middle
         for chunk in (about.row_group(last).column(at) for at in range(about.num_columns)):
             start = min(at for at in (chunk.dictionary_page_offset, chunk.data_page_offset) if at is not None)
-            if start + chunk.total_compressed_size > size:
+            if start + chunk.total_compressed_size > size - about.serialized_size:
                 raise ValueError("it is shorter than its footer says")
     return groups, schema
 
 
-def _arrow_footer(path: str, size: int, digest: str) -> tuple[tuple[int, ...], pa.Schema]:
+def _arrow_footer(path: str) -> tuple[tuple[int, ...], pa.Schema]:
     with pa.OSFile(path) as file, pa.ipc.open_file(file) as reader:
         schema, batches = reader.schema, reader.num_record_batches
     # The format does not say in one place how many rows a batch has; the cheapest column does.

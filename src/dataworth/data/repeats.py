@@ -58,11 +58,11 @@ class Repeats:
         """To disk, by the first bits."""
         if self._disk is None:
             self._disk = tempfile.TemporaryDirectory(prefix="dataworth-ids-", dir=self._folder)
-        records = np.concatenate(self._held)
+        records = np.concatenate([np.empty(0, self._record), *self._held])
         self._held, self._count = [], 0
         heap = (records["key"] >> np.uint64(56)).astype(np.uint8)
         records = records[np.argsort(heap, kind="stable")]
-        ends = np.cumsum(np.bincount(heap, minlength=_HEAPS))
+        ends = np.cumsum(np.bincount(heap, minlength=_HEAPS)).tolist()
         for number, (start, stop) in enumerate(zip([0, *ends], ends, strict=False)):
             if stop > start:
                 with open(Path(self._disk.name, str(number)), "ab") as file:

@@ -1,0 +1,580 @@
+"""Files read part by part give what the whole table gives, however they are cut; and each way to be wrong is named."""
+
+from __future__ import annotations
+
+import os
+import pickle
+import re
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from pyarrow import feather
+
+from dataworth.data import repeats
+from dataworth.data.filters import Filter
+from dataworth.data.sources import Piece, Source
+from dataworth.errors import DataError, InputError
+from dataworth.valuation.reading import read_points
+from tests.data.test_filters import CONDITIONS
+
+SLOW_CHECKS = [HealthCheck.too_slow, HealthCheck.function_scoped_fixture]
+
+
+def table(rows: int, seed: int = 0) -> pa.Table:
+    rng = np.random.default_rng(seed)
+    embedding = rng.standard_normal((rows, 3), dtype=np.float32)
+    return pa.table(
+        {
+            "id": pa.array([f"row {seed} {at}" for at in range(rows)], pa.string()),
+            "a": pa.array(rng.integers(-3, 4, rows), pa.int16()),
+            "b": pa.array(rng.integers(-2, 3, rows) / 2, pa.float32()),
+            "flag": pa.array(rng.integers(0, 2, rows).astype(bool)),
+            "e": pa.FixedSizeListArray.from_arrays(pa.array(embedding.ravel()), 3),
+            "kind": pa.array(rng.choice(["cat", "dog", "Ente"], rows)).dictionary_encode(),
+            "owner": pa.array(rng.integers(0, 5, rows), pa.int32()),
+        }
+    )
+
+
+def write(data: pa.Table, path: Path, most: int, **options: Any) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if path.suffix == ".parquet":
+        pq.write_table(data, path, row_group_size=max(1, most), **options)
+    elif path.suffix == ".feather":
+        feather.write_feather(data, str(path), chunksize=max(1, most))
+    else:
+        with pa.OSFile(str(path), "wb") as sink, pa.ipc.new_file(sink, data.schema) as writer:
+            writer.write_table(data.unify_dictionaries(), max_chunksize=max(1, most))
+    return path
+
+
+def together(pieces: Sequence[Piece]) -> tuple[Any, Any, Any, Any]:
+    x, y, ids = (np.concatenate([getattr(piece, part) for piece in pieces]) for part in ("x", "y", "ids"))
+    owners = [piece.owners for piece in pieces if piece.owners is not None]
+    return x, y, ids, np.concatenate(owners) if owners else None
+
+
+def read_all(source: Source, most: int = 10**9) -> tuple[Any, Any, Any, Any]:
+    return together([source.read(part) for part in source.parts(most)])
+
+
+# -- the whole is the sum of the parts ------------------------------------------------------------
+
+
+@settings(deadline=None, max_examples=60, suppress_health_check=SLOW_CHECKS)
+@given(
+    sizes=st.lists(st.tuples(st.integers(0, 20), st.integers(1, 9)), min_size=1, max_size=4),
+    suffix=st.sampled_from([".parquet", ".arrow", ".feather"]),
+    most=st.integers(1, 60),
+    named=st.booleans(),
+    text=st.one_of(st.none(), CONDITIONS),
+)
+def test_parts_of_any_size_are_the_whole_table(
+    sizes: list[tuple[int, int]], suffix: str, most: int, named: bool, text: str | None
+) -> None:
+    """As ``read_points`` reads it; and what a filter leaves, with the places that the rows had before it."""
+    tables = [table(rows, seed) for seed, (rows, _) in enumerate(sizes)]
+    if not sum(rows for rows, _ in sizes):
+        tables[0], sizes[0] = table(5), (5, 3)
+    whole = pa.concat_tables(tables).unify_dictionaries().combine_chunks()
+    columns = {"label": "kind", "owner": "owner", "features": ["a", "e", "b", "flag"]}
+    with tempfile.TemporaryDirectory() as folder:
+        for at, data in enumerate(tables):
+            write(data, Path(folder, f"{at}{suffix}"), sizes[at][1])
+        source = Source.open(folder, **columns, id="id" if named else None, filter=text)  # type: ignore[arg-type]
+        source = pickle.loads(pickle.dumps(source))  # noqa: S301 - our own
+        parts = source.parts(most)
+        pieces = [source.read(part) for part in parts]
+        x, y, ids, owners = together(pieces)
+    assert source.rows == whole.num_rows
+    assert [part.number for part in parts] == list(range(len(parts)))
+    assert [part.first for part in parts] == [0, *np.cumsum([part.rows for part in parts])[:-1]]
+    assert sum(part.rows for part in parts) == whole.num_rows
+    assert all(part.rows <= most or len(part.groups) == 1 for part in parts)
+    points = read_points(whole, **columns, id="id" if named else None)  # type: ignore[arg-type]
+    assert source.names == points.features
+    assert (source.width, source.dtype) == (points.x.shape[1], points.x.dtype)
+    rows = np.arange(whole.num_rows)
+    if text is not None:
+        rows = np.flatnonzero(
+            Filter.parse(text, whole.schema).mask(whole.to_batches()[0]).to_numpy(zero_copy_only=False)
+        )
+    np.testing.assert_array_equal(x, points.x[rows])
+    np.testing.assert_array_equal(y, points.y[rows])
+    np.testing.assert_array_equal(ids, points.ids[rows])
+    assert points.owners is not None
+    np.testing.assert_array_equal(owners, points.owners[rows])
+    assert owners.dtype == points.owners.dtype
+    assert all(piece.x.flags.c_contiguous and piece.x.dtype == source.dtype for piece in pieces)
+
+
+@pytest.mark.parametrize("suffix", [".parquet", ".arrow"])
+@pytest.mark.parametrize(
+    ("kind", "values"),
+    [
+        (pa.bool_(), [True, False, True]), (pa.uint8(), [0, 255, 3]), (pa.int32(), [1, -(2**31), 2**31 - 1]),
+        (pa.uint64(), [2**64 - 1, 2**53 + 1, 0]), (pa.float16(), np.array([0.5, 1, 2], np.float16)),
+        (pa.float32(), [0.1, 0.2, 0.3]), (pa.float64(), [0.1, 0.2, 0.3]),
+        (pa.dictionary(pa.int8(), pa.float32()), [0.5, 0.5, 1.5]), (pa.list_(pa.float32()), [[1, 2], [3, 4], [5, 6]]),
+        (pa.large_list(pa.int64()), [[1, 2], [3, 4], [5, 6]]), (pa.list_(pa.float64(), 2), [[1, 2], [3, 4], [5, 6]]),
+    ],
+    ids=str,
+)  # fmt: skip
+def test_number_types(tmp_path: Path, kind: Any, values: Any, suffix: str) -> None:
+    """Alone, and beside another column: the very bits that the whole table gives."""
+    data = pa.table({"f": pa.array(values, kind), "g": pa.array([1, 2, 3], pa.int8()), "y": [1.5, 2.5, -1.0]})
+    source = write(data, tmp_path / f"t{suffix}", 2)
+    for features in (["f"], ["g", "f"]):
+        points = read_points(data, label="y", features=features)
+        opened = Source.open(source, label="y", features=features)
+        x, y, ids, owners = read_all(opened, 1)
+        assert opened.names == points.features
+        assert x.dtype == points.x.dtype
+        np.testing.assert_array_equal(x, points.x)
+        np.testing.assert_array_equal(y, points.y)
+        np.testing.assert_array_equal(ids, [0, 1, 2])
+        assert owners is None
+
+
+@pytest.mark.parametrize("suffix", [".parquet", ".arrow"])
+@pytest.mark.parametrize(
+    "labels",
+    [["x", "yy", "x"], [True, False, True], [3, 1, 2], np.array([1, 2, 3], np.uint8), [0.5, 1.0, 2.0]],
+    ids=str,
+)
+@pytest.mark.parametrize("encoded", [False, True])
+def test_label_types(tmp_path: Path, labels: Any, encoded: bool, suffix: str) -> None:
+    column = pa.array(labels)
+    data = pa.table({"f": [1.0, 2.0, 3.0], "y": column.dictionary_encode() if encoded else column})
+    source = Source.open(write(data, tmp_path / f"t{suffix}", 2), label="y")
+    points = read_points(data, label="y")
+    _, y, _, _ = read_all(source, 1)
+    assert y.dtype == points.y.dtype
+    np.testing.assert_array_equal(y, points.y)
+    survey = source.survey()
+    np.testing.assert_array_equal(survey.labels, np.unique(points.y))
+    assert survey.has_classes == points.has_classes
+
+
+def test_tensors_and_many_columns(tmp_path: Path) -> None:
+    """Blocks that end inside a batch, batches that end inside a row group."""
+    rows = 40_000
+    x = np.random.default_rng(0).standard_normal((rows, 70), dtype=np.float32)
+    kind = pa.FixedShapeTensorArray.from_numpy_ndarray(x[:, :4])
+    data = pa.table({"t": kind, **{f"f{at}": x[:, at] for at in range(4, 70)}, "y": np.arange(rows) % 3})
+    path = write(data, tmp_path / "t.parquet", 33_000)
+    for features, expected in ((None, x), (["t"], x[:, :4]), (["f4"], x[:, 4:5])):
+        source = Source.open(path, label="y", features=features)
+        np.testing.assert_array_equal(read_all(source)[0], expected)
+        assert source.survey(threads=2).rows == rows
+
+
+def test_a_row_group_without_a_passing_row_is_not_read(tmp_path: Path) -> None:
+    data = pa.table({"f": np.arange(30.0), "y": [0, 1] * 15, "t": [f"{at:02}" for at in range(30)]})
+    path = write(data, tmp_path / "t.parquet", 10, compression="none", use_dictionary=False, write_page_checksum=True)
+    chunk = pq.read_metadata(path).row_group(0).column(1)
+    spoil(path, chunk.data_page_offset + chunk.total_compressed_size - 5)
+    for text in ("f >= 12 and y == 1", "f in (15, 12.0) or f > 25", "t > '11'", "not f < 12"):
+        source = Source.open(path, label="y", features=["f"], filter=text)
+        read_all(source)
+        source.survey()
+    with pytest.raises(DataError, match="row group 0 of"):
+        Source.open(path, label="y", features=["f"], filter="f >= 9").survey()
+
+
+def test_statistics_that_leave_nan_out_decide_nothing_about_it(tmp_path: Path) -> None:
+    data = pa.table({"g": [1.0, np.nan, 3.0], "f": [1.0, 2.0, 3.0], "y": [0, 1, 0]})
+    path = write(data, tmp_path / "t.parquet", 3)
+    for text, ids in (("missing(g)", [1]), ("not missing(g)", [0, 2]), ("not g > 5", [0, 2]), ("g != 1", [2])):
+        assert read_all(Source.open(path, label="y", features=["f"], filter=text))[2].tolist() == ids
+
+
+def test_gaps_and_nan_in_rows_that_do_not_pass_harm_nobody(tmp_path: Path) -> None:
+    data = pa.table({"f": [1.0, None, np.nan, 4.0], "y": ["a", None, "b", "b"], "id": [1, 1, None, 2]})
+    source = Source.open(write(data, tmp_path / "t.parquet", 2), label="y", id="id", filter="f > 0")
+    x, y, ids, _ = read_all(source)
+    assert (x.tolist(), y.tolist(), ids.tolist()) == ([[1.0], [4.0]], ["a", "b"], [1, 2])
+    survey = source.survey()
+    assert survey.rows == 2
+    assert survey.rows_of_files == (2,)
+
+
+# -- which files ----------------------------------------------------------------------------------
+
+
+def test_files_are_found(tmp_path: Path) -> None:
+    names = [
+        "b/1.parquet",
+        "a/2.pq",
+        "a/10.parquet",
+        "c.arrow",
+        "_temporary/0.parquet",
+        ".hidden/1.parquet",
+        "_x.parquet",
+    ]
+    for seed, name in enumerate(names):
+        target = tmp_path / name
+        plain_name = target.with_suffix(".parquet" if target.suffix == ".pq" else target.suffix)
+        write(table(3, seed), plain_name, 2).rename(target)
+    (tmp_path / "a/notes.txt").write_text("no table")
+
+    def found(where: Any) -> list[str]:
+        files = Source.open(where, label="kind", id="id").files
+        return [Path(file).relative_to(tmp_path).as_posix() for file in files]
+
+    assert found(tmp_path) == ["a/10.parquet", "a/2.pq", "b/1.parquet", "c.arrow"]
+    assert found(f"{tmp_path}/*/*.parquet") == ["_temporary/0.parquet", "a/10.parquet", "b/1.parquet"]
+    assert found([tmp_path / "c.arrow", str(tmp_path / "a")]) == ["c.arrow", "a/10.parquet", "a/2.pq"]
+    relative = os.path.relpath(tmp_path / "c.arrow")
+    assert found(relative) == ["c.arrow"]
+    for where, words in [
+        ([], "list is empty"),
+        (tmp_path / "none.parquet", "there is no file"),
+        (f"{tmp_path}/*.csv", "no file matches"),
+        (tmp_path / "a/notes.txt", "cannot be read part by part"),
+        ([tmp_path, tmp_path / "c.arrow"], "named twice"),
+    ]:
+        with pytest.raises(DataError, match=words):
+            found(where)
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    with pytest.raises(DataError, match="has no file"):
+        found(empty)
+
+
+def test_a_name_may_look_like_a_pattern(tmp_path: Path) -> None:
+    path = write(table(3), tmp_path / "a[1].parquet", 2)
+    assert Source.open(path, label="kind", id="id").files == (str(path),)
+
+
+def test_files_without_rows_are_fine(tmp_path: Path) -> None:
+    write(table(0), tmp_path / "0.parquet", 2)
+    nothing = pa.table({name: pa.nulls(0) for name in table(0).column_names})
+    write(nothing, tmp_path / "1.parquet", 2)
+    write(table(5), tmp_path / "2.parquet", 2)
+    write(table(0), tmp_path / "3.arrow", 2)
+    source = Source.open(tmp_path, label="kind", id="id")
+    assert [part.file for part in source.parts(3)] == [str(tmp_path / "2.parquet")] * 2
+    assert source.survey().rows_of_files == (0, 0, 5, 0)
+    (tmp_path / "2.parquet").unlink()
+    with pytest.raises(DataError, match="the 3 files have no rows"):
+        Source.open(tmp_path, label="kind")
+
+
+def test_empty_row_groups_are_fine(tmp_path: Path) -> None:
+    data = table(6)
+    with pq.ParquetWriter(tmp_path / "t.parquet", data.schema) as writer:
+        for start, stop in ((0, 0), (0, 2), (2, 2), (2, 6), (6, 6)):
+            writer.write_table(data.slice(start, stop - start))
+    source = Source.open(tmp_path, label="kind", id="id")
+    assert [part.groups for part in source.parts(100)] == [(1, 3)]
+    np.testing.assert_array_equal(read_all(source)[2], read_points(data, label="kind", id="id").ids)
+
+
+def test_columns_may_stand_in_another_order_and_texts_be_stored_otherwise(tmp_path: Path) -> None:
+    data = table(4)
+    write(data, tmp_path / "0.parquet", 2)
+    other = table(4, 1)
+    other = other.set_column(5, "kind", other["kind"].cast(pa.large_string())).select(data.column_names[::-1])
+    write(other, tmp_path / "1.parquet", 2)
+    x, y, ids, _ = read_all(Source.open(tmp_path, label="kind", id="id", features=["a", "b"]))
+    both = pa.concat_tables([data, other.select(data.column_names).cast(data.schema)])
+    points = read_points(both, label="kind", id="id", features=["a", "b"])
+    np.testing.assert_array_equal(x, points.x)
+    np.testing.assert_array_equal(y, points.y)
+    np.testing.assert_array_equal(ids, points.ids)
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (lambda data: data.drop_columns(["a"]), "2.parquet' lacks 'a', compared with .*0.parquet'"),
+        (lambda data: data.append_column("z", data["a"]), "2.parquet' also has 'z', compared"),
+        (lambda data: data.rename_columns({"a": "A"}), "2.parquet' lacks 'a' and also has 'A'"),
+        (
+            lambda data: data.set_column(1, "a", data["a"].cast(pa.int32())),
+            "2.parquet' has 'a' as int32, and .*0.parquet' as int16",
+        ),
+        (lambda data: data.set_column(1, "a", pa.nulls(4)), "2.parquet' has 'a' as null"),
+    ],
+)
+def test_the_first_odd_file_is_named(tmp_path: Path, change: Any, words: str) -> None:
+    for at in range(4):
+        write(table(4, at) if at < 2 else change(table(4, at)), tmp_path / f"{at}.parquet", 2)
+    with pytest.raises(DataError, match=words):
+        Source.open(tmp_path, label="kind", id="id")
+
+
+def test_columns_that_do_not_do(tmp_path: Path) -> None:
+    data = pa.table(
+        {
+            "y": [1, 2], "text": ["a", "b"], "money": pa.array([1, 2], pa.decimal128(5, 2)), "blob": [b"1", b"2"],
+            "list": [[1.0], [2.0]], "none": pa.array([[], []], pa.list_(pa.float32())), "f": [1.0, 2.0],
+            "image": pa.FixedShapeTensorArray.from_numpy_ndarray(np.zeros((2, 2, 2), np.float32)),
+        }
+    )  # fmt: skip
+    path = write(data, tmp_path / "t.parquet", 2)
+    for asked, words in [
+        ({"label": "y"}, r"these columns are not: 'text' \(string\).* turn it into numbers, or leave"),
+        ({"label": "y", "features": ["money"]}, "'money' holds decimals"),
+        ({"label": "money", "features": ["f"]}, "'money' holds decimals"),
+        ({"label": "blob", "features": ["f"]}, "label column 'blob' must hold"),
+        ({"label": "y", "id": "f"}, "id column 'f' must hold integers or strings"),
+        ({"label": "y", "owner": "list"}, "owner column 'list' must hold"),
+        ({"label": "Y"}, r"has no column 'Y' \(label=\)"),
+        ({"label": "y", "features": ["g"]}, r"has no column 'g' \(features=\)"),
+        ({"label": "y", "features": ["y"]}, "cannot be a feature of itself"),
+        ({"label": "y", "features": ["f", "f"]}, "twice"),
+        ({"label": "y", "features": ["none"]}, "empty lists"),
+        ({"label": "y", "features": ["image"]}, "embed it"),
+        ({"label": "y", "features": ["f"], "filter": "g > 3"}, r"has no column 'g' \(filter\)"),
+    ]:
+        with pytest.raises(DataError, match=words):
+            Source.open(path, **asked)  # type: ignore[arg-type]
+    with pytest.raises(InputError, match="list of column names"):
+        Source.open(path, label="y", features="f")
+    source = Source.open(path, label="y", features=["f"])
+    with pytest.raises(InputError, match="at least 1"):
+        source.parts(0)
+    with pytest.raises(InputError, match="at least 1"):
+        source.survey(threads=0)
+    other = Source.open(write(data, tmp_path / "u.parquet", 2), label="y", features=["f"])
+    with pytest.raises(InputError, match="no file of this source"):
+        source.read(other.parts(1)[0])
+    twice = pa.table([[1], [2], [3]], names=["f", "f", "y"])
+    with pytest.raises(DataError, match="repeats 'f'"):
+        Source.open(write(twice, tmp_path / "v.arrow", 2), label="y")
+
+
+# -- damage ---------------------------------------------------------------------------------------
+
+
+def spoil(path: Path, at: int) -> None:
+    content = bytearray(path.read_bytes())
+    content[at] ^= 0x10
+    about = path.stat()
+    path.write_bytes(content)
+    os.utime(path, ns=(about.st_atime_ns, about.st_mtime_ns))
+
+
+@pytest.mark.parametrize("suffix", [".parquet", ".arrow"])
+def test_files_that_are_cut_or_foreign_are_named_at_opening(tmp_path: Path, suffix: str) -> None:
+    for at in range(3):
+        write(table(50, at), tmp_path / f"{at}{suffix}", 10)
+    odd = tmp_path / f"1{suffix}"
+    whole = odd.read_bytes()
+    cases = [b"", b"PAR1", b"ARROW1\0\0", whole[:-1], whole[: len(whole) // 2], b"a,b\n1,2\n", whole[4:], whole + b"x"]
+    if suffix == ".parquet":
+        cases.append(whole[:4] + whole[400:])
+    for content in cases:
+        odd.write_bytes(content)
+        with pytest.raises(DataError, match=re.escape(repr(str(odd)))):
+            Source.open(tmp_path, label="kind", id="id")
+    odd.write_bytes(whole)
+    Source.open(tmp_path, label="kind", id="id")
+
+
+def test_an_arrow_stream_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "t.arrow"
+    with pa.OSFile(str(path), "wb") as sink, pa.ipc.new_stream(sink, table(3).schema) as writer:
+        writer.write_table(table(3))
+    with pytest.raises(DataError, match="Arrow stream; write it as an Arrow file"):
+        Source.open(path, label="kind")
+
+
+def test_a_flipped_bit_under_a_checksum_is_named(tmp_path: Path) -> None:
+    for at in range(5):
+        write(table(60, at), tmp_path / f"{at}.parquet", 20, compression="none", write_page_checksum=True)
+    odd = tmp_path / "3.parquet"
+    pages = pq.read_metadata(odd).row_group(2)
+    column = next(pages.column(at) for at in range(pages.num_columns) if pages.column(at).path_in_schema == "b")
+    spoil(odd, column.data_page_offset + column.total_compressed_size // 2 + 10)
+    source = Source.open(tmp_path, label="kind", id="id")
+    with pytest.raises(DataError, match=r"1 of 5 files.*row group 2 of .*3\.parquet' cannot be decoded.*checksum"):
+        source.survey(threads=2)
+    with pytest.raises(DataError, match=r"row groups 0 to 2 of .*3\.parquet' cannot be decoded"):
+        read_all(source)
+
+
+@settings(deadline=None, max_examples=60, suppress_health_check=SLOW_CHECKS)
+@given(
+    place=st.floats(0, 1, exclude_max=True), bits=st.integers(1, 255), suffix=st.sampled_from([".parquet", ".arrow"])
+)
+def test_a_flipped_byte_anywhere_is_an_error_or_another_number(
+    tmp_path: Path, place: float, bits: int, suffix: str
+) -> None:
+    """Never another exception, a crash, or rows of another shape."""
+    path = write(table(40), tmp_path / f"t{suffix}", 10)
+    content = bytearray(path.read_bytes())
+    content[int(place * len(content))] ^= bits
+    path.write_bytes(content)
+    try:
+        source = Source.open(path, label="kind", id="id", owner="owner", filter="a > -3")
+        source.survey(threads=1)
+        x, y, ids, owners = read_all(source)
+    except DataError:
+        return
+    assert x.shape == (len(y), source.width)
+    assert np.isfinite(x).all()
+    assert len(ids) == len(owners) == len(y)
+
+
+def test_a_file_that_changed_since_is_not_read(tmp_path: Path) -> None:
+    path = write(table(6), tmp_path / "t.parquet", 2)
+    source = Source.open(path, label="kind", id="id")
+    part = source.parts(2)[1]
+    source.read(part)
+    write(table(6, 1), path, 2)
+    with pytest.raises(DataError, match="has changed since it was opened"):
+        source.read(part)
+    with pytest.raises(DataError, match="has changed since it was opened"):
+        source.survey()
+    path.unlink()
+    with pytest.raises(DataError, match="is gone"):
+        source.read(part)
+
+
+def test_the_digest_knows_files_columns_and_filter(tmp_path: Path) -> None:
+    path = write(table(6), tmp_path / "0.parquet", 2)
+    write(table(6, 1), tmp_path / "1.parquet", 2)
+
+    def digest(**asked: Any) -> str:
+        return Source.open(tmp_path, **{"label": "kind", "id": "id", **asked}).digest
+
+    before = digest()
+    different = {
+        before, digest(id="owner", features=["a"]), digest(features=["a", "b"]), digest(features=["b", "a"]),
+        digest(filter="a > 0"), digest(filter="a > 1"), digest(owner="owner"),
+    }  # fmt: skip
+    assert len(different) == 7
+    assert digest() == before
+    first = Source.open(tmp_path, label="kind", id="id").file_digests
+    write(table(6, 2), path, 2)
+    assert digest() != before
+    second = Source.open(tmp_path, label="kind", id="id").file_digests
+    assert first[0] != second[0]
+    assert first[1] == second[1]
+    write(table(6), path, 2)
+    os.utime(path, ns=(0, 0))  # the same bytes, written at another time
+    assert digest() != before
+    write(table(1, 7), tmp_path / "2.parquet", 2)
+    assert digest() not in different
+
+
+# -- the survey -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("column", "values", "words"),
+    [
+        ("a", pa.array([1, None, 3, None], pa.int16()), "feature columns are missing: 'a' in 2 of 4 rows"),
+        ("b", pa.array([1, np.nan, np.inf, 4], pa.float32()), "NaN or infinity: 'b' in 2 of 4 rows"),
+        ("e", pa.array([[1, 2, 3], None, [1, 2, 3], [1, 2, 3]], pa.list_(pa.float32(), 3)), "missing: 'e' in 1 of 4"),
+        ("kind", pa.array(["cat", None, "dog", "dog"]), "label column 'kind' is missing in 1 of 4 rows"),
+        ("id", pa.array(["secret", None, "x", None]), "id column 'id' is missing in 2 of 4 rows"),
+        ("owner", pa.array([None, 1, 2, 3], pa.int32()), "owner column 'owner' is missing in 1 of 4 rows"),
+    ],
+)
+def test_what_is_missing_is_counted_for_each_file(tmp_path: Path, column: str, values: Any, words: str) -> None:
+    for at in range(3):
+        data = table(4, at)
+        if at:
+            data = data.set_column(data.column_names.index(column), column, values)
+        write(data, tmp_path / f"{at}.parquet", 3)
+    source = Source.open(tmp_path, label="kind", id="id", owner="owner")
+    with pytest.raises(DataError, match=f"2 of 3 files cannot be used: .*1.parquet': .*{words}.*2.parquet': ") as error:
+        source.survey()
+    assert "secret" not in str(error.value)
+    part = source.parts(100)[1]
+    with pytest.raises(DataError, match=f"1.parquet': .*{words}"):
+        source.read(part)
+
+
+def test_labels_that_are_no_numbers(tmp_path: Path) -> None:
+    source = Source.open(write(pa.table({"f": [1.0, 2.0], "y": [0.5, np.nan]}), tmp_path / "t.parquet", 1), label="y")
+    for check in (source.survey, lambda: read_all(source)):
+        with pytest.raises(DataError, match="label is NaN or infinite in 1 of"):
+            check()
+
+
+def test_lists_must_be_of_one_length_in_all_files(tmp_path: Path) -> None:
+    for at, entries in enumerate([[None, [1.0, 2.0]], [[1.0, 2.0, 3.0], [1.0, 2.0, 4.0]]]):
+        write(pa.table({"e": pa.array(entries, pa.list_(pa.float64())), "y": [0, 1]}), tmp_path / f"{at}.parquet", 1)
+    source = Source.open(tmp_path, label="y", filter="not missing(e)")
+    assert source.width == 2
+    with pytest.raises(
+        DataError, match=r"1\.parquet': feature column 'e' is ragged: lists of 3 entries here, 2 elsewhere"
+    ):
+        source.survey()
+    with pytest.raises(DataError, match=r"1\.parquet': feature column 'e' is ragged"):
+        read_all(source)
+
+
+def test_nothing_passes(tmp_path: Path) -> None:
+    source = Source.open(write(table(4), tmp_path / "t.parquet", 2), label="kind", id="id", filter="a > 100")
+    with pytest.raises(DataError, match="no row of Source"):
+        source.survey()
+    x, y, ids, owners = read_all(source)
+    assert x.shape == (0, source.width)
+    assert (len(y), len(ids), owners) == (0, 0, None)
+
+
+def test_progress_and_a_survey_of_many_labels(tmp_path: Path) -> None:
+    rows = 1500
+    data = pa.table({"f": np.arange(rows) / 2, "y": np.arange(rows) / 4})
+    seen: list[int] = []
+    survey = Source.open(write(data, tmp_path / "t.parquet", 400), label="y").survey(seen.append)
+    assert seen == [400, 400, 400, 300]
+    assert survey.labels is None
+    assert not survey.has_classes
+
+
+@pytest.mark.parametrize("small", [False, True], ids=["in memory", "on disk"])
+@pytest.mark.parametrize(
+    "kind", [pa.int64(), pa.uint64(), pa.int8(), pa.string(), pa.dictionary(pa.int8(), pa.string())]
+)
+@settings(deadline=None, max_examples=15, suppress_health_check=SLOW_CHECKS)
+@given(drawn=st.lists(st.lists(st.integers(0, 60), min_size=1, max_size=12), min_size=1, max_size=5), data=st.data())
+def test_ids_that_repeat_are_counted_as_points_count_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: Any, drawn: list[list[int]], small: bool, data: Any
+) -> None:
+    text = pa.types.is_string(kind) or pa.types.is_dictionary(kind)
+    with tempfile.TemporaryDirectory(dir=tmp_path) as folder, monkeypatch.context() as patch:
+        if small:
+            patch.setattr(repeats, "_KEYS", 4)
+        for at, ids in enumerate(drawn):
+            column = pa.array([f"n{one}" if text else one for one in ids], pa.string() if text else kind).cast(kind)
+            one = pa.table({"id": column, "f": np.zeros(len(ids)), "y": np.zeros(len(ids), int)})
+            write(one, Path(folder, f"{at}.parquet"), 5)
+        source = Source.open(folder, label="y", id="id")
+        everything = [one for ids in drawn for one in ids]
+        repeated = len(everything) - len(set(everything))
+        spill = Path(folder, "spill")
+        spill.mkdir()
+        if not repeated:
+            assert source.survey(threads=2, folder=spill).rows == len(everything)
+        else:
+            with pytest.raises(DataError) as error:
+                source.survey(threads=2, folder=spill)
+            twice = {one for one in everything if everything.count(one) > 1}
+            files = [at for at, ids in enumerate(drawn) if twice & set(ids)]
+            assert f"but {repeated} of {len(everything)} rows repeat" in str(error.value)
+            named = [at for at in range(len(drawn)) if f"{at}.parquet" in str(error.value)]
+            assert named == files[:3]
+            assert ("more files" in str(error.value)) == (len(files) > 3)
+        assert not list(spill.iterdir())
+
+
+def test_ids_of_128_bits_that_share_half_are_told_apart() -> None:
+    with repeats.Repeats(None, wide=True) as found:
+        found.add(np.array([[1, 1], [1, 2], [2, 1], [1, 3]], np.uint64), 0)
+        found.add(np.array([[1, 2], [1, 4]], np.uint64), 1)
+        assert found.found() == (1, [0, 1])
