@@ -357,6 +357,20 @@ def test_errors_stand_beside_values() -> None:
         assert_array_equal(column.to_numpy(), [0.0, 0.125, np.nan])
 
 
+def test_exact_values_have_no_column_of_errors() -> None:
+    exact = sampled([0.0, 0.0, 0.0])
+    assert list(exact.lowest(2).columns) == list(exact.highest(2).columns) == ["id", "value"]
+    assert exact.to_pandas()["error"].tolist() == [0.0, 0.0, 0.0]
+    for errors in ([0.0, 0.0, np.nan], [0.0, 0.0, 0.1]):
+        assert "standard error" in sampled(errors).lowest(1).columns  # one for all lists, whichever rows they show
+
+
+def test_a_list_of_all_values_says_so() -> None:
+    some = sampled()
+    assert [some.lowest(n).title for n in (2, 3, 9)] == ["The 2 lowest values", *["All 3 values, lowest first"] * 2]
+    assert [some.highest(n).title for n in (2, 3)] == ["The 2 highest values", "All 3 values, highest first"]
+
+
 @pytest.mark.parametrize(
     ("errors", "words"),
     [

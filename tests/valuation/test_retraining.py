@@ -11,7 +11,7 @@ from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pytest
@@ -350,6 +350,93 @@ def test_a_target_error_stops_and_stops_again(tmp_path: Path, method: Any) -> No
     assert bits(solved(much, tmp_path)) == bits(solved(much))
     assert bits(solved(sooner, tmp_path)) == bits(found)  # with more kept than are needed
     assert solved(replace(sooner, fits=128)).ended == "128 fits were spent"
+    assert bits(solved(replace(sooner, fits=None))) == bits(found)
+
+
+def test_fits_that_are_not_all_spent_are_not_called_so() -> None:
+    assert solved(replace(STRATA, fits=64 * 3)).ended == "192 fits were spent"
+    assert solved(replace(STRATA, fits=64 * 3 + 1)).ended == "the next draw of up to 64 would pass 193 fits"
+    assert solved(replace(PAIRS, fits=1001)).ended == "the next draw of up to 32 would pass 1,001 fits"
+
+
+def test_without_a_number_of_fits_other_limits_hold(monkeypatch: pytest.MonkeyPatch) -> None:
+    few = RowGame.of(numbers(1, 8), JUDGES, MODEL)
+    assert solved(dw.DataShapley(MODEL, fits=None, target_error=1.0), game=few).plan == "all coalitions"
+    assert solved(dw.DataShapley(MODEL, fits=None, exact=True), game=few).plan == "all coalitions"
+    clock(monkeypatch)
+    assert solved(replace(STRATA, fits=None, seconds=5.5)).ended == "5.5 seconds were over"
+
+
+def test_the_target_is_told_beside_what_was_reached() -> None:
+    assert solved(replace(STRATA, target_error=1e-9)).facts()["target error"] == 1e-9
+    assert "target error" not in solved(STRATA).facts()
+
+
+# -- while it lasts -------------------------------------------------------------------------------
+
+
+class Bar:
+    """What a bar was told."""
+
+    made: ClassVar[list[Bar]] = []
+
+    def __init__(self, total: float | None, initial: int, disable: bool | None, **_: object) -> None:
+        self.total, self.n, self.told = total, initial, [initial]
+        self.totals: list[float | None] = []
+        self.made.append(self)
+
+    def __enter__(self) -> Bar:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        pass
+
+    def update(self, judged: int) -> None:
+        self.n += judged
+        self.told.append(self.n)
+        self.totals.append(self.total)
+
+    def set_postfix_str(self, words: str, refresh: bool) -> None:
+        pass
+
+
+@pytest.fixture
+def bars(monkeypatch: pytest.MonkeyPatch) -> list[Bar]:
+    monkeypatch.setattr("tqdm.auto.tqdm", Bar)
+    monkeypatch.setattr(Bar, "made", [])
+    return Bar.made
+
+
+def test_the_bar_begins_at_what_was_kept(tmp_path: Path, bars: list[Bar]) -> None:
+    solved(replace(STRATA, fits=64 * 3), tmp_path)
+    solved(replace(STRATA, fits=64 * 5), tmp_path)
+    assert [bar.told for bar in bars] == [[0, 0, 64, 128], [192, 192, 256]]
+    assert [bar.total for bar in bars] == [64 * 3, 64 * 5]
+    solved(replace(STRATA, fits=64 * 5), tmp_path)
+    assert len(bars) == 2  # nothing is left to do
+
+
+def test_the_bar_counts_on_the_clock_where_it_is_the_limit(monkeypatch: pytest.MonkeyPatch, bars: list[Bar]) -> None:
+    clock(monkeypatch)
+    solved(replace(STRATA, fits=None, seconds=20))
+    draws = [total if total is None else total / 64 for total in bars[0].totals]
+    assert draws[0] is None
+    assert draws[1] == pytest.approx(1 + 1 / 3 * 17)  # one draw in the first three seconds, and 17 seconds more
+    assert draws[-1] == 19
+    solved(replace(STRATA, fits=None, target_error=float(solved(STRATA).estimate.errors.mean())))
+    assert bars[2].total is not None  # known once the error was looked at
+
+
+def test_the_time_left_is_logged_once_the_speed_is_known(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO", "dataworth")
+    solved(replace(STRATA, fits=64 * 30), tmp_path)
+    assert not caplog.messages  # over before there was anything to say
+    clock(monkeypatch)
+    solved(replace(STRATA, fits=64 * 200), tmp_path)
+    (said,) = caplog.messages
+    assert said == "about 12,800 coalitions, of which 2,496 are done; at this speed 3 minutes more"
 
 
 def clock(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -393,7 +480,7 @@ def test_truncation_judges_fewer(tmp_path: Path) -> None:
     plain = solved(PAIRS)
     near = replace(PAIRS, truncation=0.2)
     cut = solved(near)
-    assert cut.judged <= PAIRS.fits
+    assert cut.judged <= 32 * 12
     assert cut.draws > plain.draws  # the same fits go further
     assert bits(solved(near, tmp_path)) == bits(cut) == bits(solved(near, tmp_path))
     assert bits(solved(PAIRS, tmp_path)) == bits(plain)  # kept apart
@@ -452,7 +539,7 @@ def test_damaged_files_are_refused(tmp_path: Path, damage: str) -> None:
             file.write_text("not arrays")
         case "folder":
             file.mkdir()
-    with pytest.raises(DataError, match=r"draws-.*\.npz"):
+    with pytest.raises(DataError, match=r"draws-.*\.npz.*[^;]; delete it, or name another folder$"):
         solved(STRATA, tmp_path)
 
 
@@ -573,7 +660,7 @@ def test_a_worker_that_dies_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 
 def test_the_whole_set_must_be_learned_from(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     told(monkeypatch, fails_at=1, trouble=ValueError("odd"))
-    with pytest.raises(MethodError, match="coalition of 16 of 16 players"):
+    with pytest.raises(MethodError, match=r"coalition of all 16 players with 16 rows: ValueError$"):
         solved(dw.DataShapley(Told(), fits=256), tmp_path / "new", game=TOLD)
 
 

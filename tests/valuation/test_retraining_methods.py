@@ -51,6 +51,8 @@ def test_what_all_refuse(kind: Any, given: dict[str, Any], words: str) -> None:
     [
         ({"fits": 0}, "fits must be an integer of 1 or more, not 0"),
         ({"fits": 1e4}, "fits must be an integer"),
+        ({"fits": None}, "fits=None needs another limit: give target_error or seconds"),
+        ({"fits": None, "exact": False}, "fits=None needs another limit"),
         ({"target_error": 0}, "target_error must be a number above 0 and finite, not 0"),
         ({"target_error": float("nan")}, "target_error must be"),
         ({"target_error": "0.1"}, "target_error must be"),
@@ -104,6 +106,7 @@ def odd(estimator: Any, x: Any, y: Any) -> float:
         (dw.LeaveOneOut(MODEL), "LeaveOneOut(LogisticRegression())"),
         (dw.DataShapley(MODEL, fits=10_000), "DataShapley(LogisticRegression())"),
         (dw.DataShapley(MODEL, scoring=odd, seed=2), "DataShapley(LogisticRegression(), scoring=odd, seed=2)"),
+        (dw.DataBanzhaf(MODEL, fits=None, seconds=9), "DataBanzhaf(LogisticRegression(), fits=None, seconds=9)"),
         (dw.DataBanzhaf(MODEL, scoring="r2"), "DataBanzhaf(LogisticRegression(), scoring='r2')"),
         (dw.BetaShapley(MODEL), "BetaShapley(LogisticRegression(), alpha=16.0, beta=1.0)"),
         (

@@ -168,23 +168,21 @@ class Values:
     # -- looking ---------------------------------------------------------------------------------
 
     def lowest(self, n: int = 10) -> Table:
-        """The ``n`` rows of lowest value, lowest first: ids, owners if known, values."""
-        return self._some(
-            "lowest", f"The {min(n, len(self))} lowest values", np.argsort(self.values, kind="stable")[:n]
-        )
+        """The ``n`` rows of lowest value, lowest first: ids, owners and standard errors if known, values."""
+        return self._some("lowest", np.argsort(self.values, kind="stable")[:n])
 
     def highest(self, n: int = 10) -> Table:
-        """The ``n`` rows of highest value, highest first: ids, owners if known, values."""
-        return self._some(
-            "highest", f"The {min(n, len(self))} highest values", np.argsort(-self.values, kind="stable")[:n]
-        )
+        """The ``n`` rows of highest value, highest first: ids, owners and standard errors if known, values."""
+        return self._some("highest", np.argsort(-self.values, kind="stable")[:n])
 
-    def _some(self, name: str, title: str, at: NDArray[np.intp]) -> Table:
+    def _some(self, name: str, at: NDArray[np.intp]) -> Table:
+        every = at.size == len(self)
+        title = f"All {at.size} values, {name} first" if every else f"The {at.size} {name} values"
         columns: dict[str, Sequence[Any]] = {"id": self.ids[at].tolist()}
         if self.owners is not None:
             columns["owner"] = self.owners[at].tolist()
         columns["value"] = self.values[at].tolist()
-        if self.errors is not None:
+        if self.errors is not None and self.errors.any():  # exact values have none to show
             columns["standard error"] = _known(self.errors[at])
         return Table(name, title, columns)
 

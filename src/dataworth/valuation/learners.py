@@ -195,12 +195,12 @@ class Following:
     def _who(self, rows: int) -> str:
         """The coalition, for a message."""
         table, members = self.table, np.flatnonzero(self.members)
+        failed = f"{type(table.estimator).__name__} failed on a coalition of"
+        if members.size == self.members.size:  # whose names would tell nothing
+            return f"{failed} all {members.size} players with {rows} rows"
         named = ", ".join(str(name) for name in table.names[members[:_MOST_NAMES]].tolist())
         more = ", ..." if members.size > _MOST_NAMES else ""
-        return (
-            f"{type(table.estimator).__name__} failed on a coalition of {members.size} of {self.members.size} players "
-            f"with {rows} rows ({named}{more})"
-        )
+        return f"{failed} {members.size} of {self.members.size} players with {rows} rows ({named}{more})"
 
 
 class Refit(Following):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 import os
 import threading
@@ -38,7 +39,10 @@ _ALONE = 4.0  # seconds after which other processes are asked to help: they take
 _A_TASK = 0.25  # seconds of work that a process is asked for at a time
 _ORPHANED = 60.0  # seconds without work after which a worker goes, where it cannot see that its parent was killed
 _LOOK_UP = 1.0  # seconds between two looks at whether the parent is there
+_SPEED_AFTER = 10.0  # seconds of work after which its speed is known
 _LOOK_EVERY = 1.25  # the error is looked at when there are so many times the draws of the last look
+
+_LOG = logging.getLogger(__name__)
 
 
 def value_by_retraining(
@@ -83,6 +87,7 @@ class Solved:
         plan: What was drawn, in words.
         ended: Why there are no more.
         kept: How many draws an earlier run had kept.
+        target: The mean standard error that was asked for, if one was.
     """
 
     estimate: Estimate
@@ -93,6 +98,7 @@ class Solved:
     plan: str
     ended: str
     kept: int
+    target: float | None
 
     def facts(self) -> dict[str, str | int | float]:
         """For the provenance of values."""
@@ -104,6 +110,7 @@ class Solved:
             "draws kept before": self.kept,
             "score of everybody": self.full,
             "score of nobody": self.floor,
+            **({} if self.target is None else {"target error": float(self.target)}),
         }
 
 
@@ -126,7 +133,8 @@ def solve_rows(
         workers: Processes that judge.
         folder: Where what was found is kept, about every 15 seconds and at the end; a later run goes on from there.
             The file is named by a digest of everything that utilities and draws depend on.
-        progress: Show a progress bar with the time left; None shows it on a terminal only.
+        progress: Show a progress bar with the time left; None shows it on a terminal only. Once the speed is known,
+            the time left is logged too, at level INFO.
 
     Raises:
         MethodError: ``fits`` that do not suffice for one draw, ``exact=True`` for too many players, or a model that
@@ -162,11 +170,10 @@ def _plan(n: int, method: RetrainingMethod) -> tuple[Plan, str]:
             f"exact values of {n:,} players need 2 to the {n:,} models; up to {MOST_EXACT} players are solved exactly, "
             "more by sampling (exact=False)"
         )
-    if method.exact and 2**n > method.fits:
-        raise MethodError(
-            f"exact values of {n} players need {2**n:,} coalitions, but fits={method.fits:,} allows fewer"
-        )
-    every = (n <= MOST_EXACT and 2**n <= method.fits) if method.exact is None else method.exact
+    fits = math.inf if method.fits is None else method.fits
+    if method.exact and 2**n > fits:
+        raise MethodError(f"exact values of {n} players need {2**n:,} coalitions, but fits={fits:,} allows fewer")
+    every = (n <= MOST_EXACT and 2**n <= fits) if method.exact is None else method.exact
     if every or n == 1:
         return Enumeration(n, semivalue), "all coalitions"
     if isinstance(method, DataBanzhaf) or method.sampling == "stratified":
@@ -200,13 +207,14 @@ class _Limits:
         if isinstance(method, LeaveOneOut) or plan.draws is not None:  # all or nothing
             seconds = None if isinstance(method, LeaveOneOut) else method.seconds
             return cls(math.inf, None, seconds or math.inf)
-        if method.fits < 2 * plan.per_draw:
+        fits = math.inf if method.fits is None else method.fits
+        if fits < 2 * plan.per_draw:
             raise MethodError(
-                f"fits={method.fits:,} is less than two draws, which a standard error needs: one takes up to "
+                f"fits={fits:,} is less than two draws, which a standard error needs: one takes up to "
                 f"{plan.per_draw:,} of them here; allow {2 * plan.per_draw:,} or more"
                 + ("" if isinstance(plan, Strata) else ', or use sampling="stratified", whose draws are small')
             )
-        return cls(method.fits, method.target_error, method.seconds or math.inf)
+        return cls(fits, method.target_error, method.seconds or math.inf)
 
 
 # -- judging --------------------------------------------------------------------------------------
@@ -365,7 +373,11 @@ class _Kept:
 
     @classmethod
     def _read(cls, file: Path, about: dict[str, str], floor: float) -> _Kept:
-        facts, arrays = read_sealed(file, _FORMAT, "file of draws", "dataworth")
+        try:
+            facts, arrays = read_sealed(file, _FORMAT, "file of draws", "dataworth")
+        except DataError as trouble:
+            what = str(trouble).rsplit(";", 1)[0]
+            raise DataError(f"{what}; delete it, or name another folder") from trouble
         fits = {name: facts.get(name) for name in about} == about and set(arrays) == {"utilities", "lengths", "judged"}
         if not fits or arrays["lengths"].sum() != arrays["utilities"].size:
             raise DataError(f"{os.fspath(file)!r} holds the draws of another game; delete it or use another folder")
@@ -395,19 +407,27 @@ class _Kept:
         """Use the draws there are, then make more, until a limit is met."""
         rule = _Rule(job.plan, limits, self.floor, self.full)
         stored = len(self.draws)
-        with _progress(rule, progress) as show, self._saved() as tick:
-            for draw in self.draws:
-                show(rule.use(draw))
-                if rule.ended:
-                    break
-            if not rule.ended:
-                end = job.plan.draws
-                numbers = count(stored) if end is None else iter(range(stored, end))
-                with closing(_judged(job, numbers, workers)) as fresh:
-                    while not rule.ended and not tick(limits.seconds):
-                        draw = next(fresh)
-                        self.draws.append(draw)
-                        show(rule.use(draw))
+        for draw in self.draws:
+            rule.use(draw)
+            if rule.ended:
+                break
+        if not rule.ended:
+            end = job.plan.draws
+            numbers = count(stored) if end is None else iter(range(stored, end))
+            pace = _Pace(rule, limits.seconds, self.seconds)
+            with (
+                _progress(pace, progress) as show,
+                self._saved() as tick,
+                closing(_judged(job, numbers, workers)) as fresh,
+            ):
+                while not rule.ended:
+                    over = tick(limits.seconds)
+                    show(self.seconds)
+                    if over:
+                        break
+                    draw = next(fresh)
+                    self.draws.append(draw)
+                    rule.use(draw)
         if not rule.ended:
             if rule.used < 2 or job.plan.draws is not None:
                 raise MethodError(
@@ -418,7 +438,9 @@ class _Kept:
         estimate = _estimate(
             job.plan, [draw.utilities for draw in islice(self.draws, rule.used)], self.floor, self.full
         )
-        return Solved(estimate, self.floor, self.full, rule.used, rule.judged, words, rule.ended, stored)
+        return Solved(
+            estimate, self.floor, self.full, rule.used, rule.judged, words, rule.ended, stored, limits.target_error
+        )
 
     @contextmanager
     def _saved(self) -> Iterator[Callable[[float], bool]]:
@@ -491,8 +513,8 @@ class _Rule:
             return self._limits.fits
         return min(self._limits.fits, self.judged * (self.error / target) ** 2)
 
-    def use(self, draw: _Draw) -> int:
-        """Take the next draw in; how many coalitions it judged."""
+    def use(self, draw: _Draw) -> None:
+        """Take the next draw in."""
         self._utilities.append(draw.utilities)
         self.judged += draw.judged
         if self._plan.draws is not None:
@@ -503,22 +525,65 @@ class _Rule:
             if self.error <= self._limits.target_error:
                 self.ended = f"the mean standard error reached {self._limits.target_error:g}"
         if not self.ended and self._plan.draws is None and self.judged + self._plan.per_draw > self._limits.fits:
-            self.ended = f"{self._limits.fits:,} fits were spent"
-        return draw.judged
+            fits = f"{self._limits.fits:,} fits"
+            spent = self.judged == self._limits.fits
+            self.ended = (
+                f"{fits} were spent" if spent else f"the next draw of up to {self._plan.per_draw:,} would pass {fits}"
+            )
+
+
+class _Pace:
+    """How fast new draws come, and what is left by that; draws kept before are no work of this run."""
+
+    def __init__(self, rule: _Rule, limit: float, seconds: float) -> None:
+        self.rule = rule
+        self._limit, self._began, self.before = limit, seconds, rule.judged
+        self._speed, self._seconds = 0.0, seconds
+
+    def look(self, seconds: float) -> float:
+        """Take in how many seconds of work there were in all; gives those of this run."""
+        self._seconds, spent = seconds, seconds - self._began
+        self._speed = (self.rule.judged - self.before) / spent if spent > 0 else 0.0
+        return spent
+
+    @property
+    def wanted(self) -> float | None:
+        """How many coalitions there will be in the end; None while nothing tells."""
+        by_clock = self.rule.judged + self._speed * max(0.0, self._limit - self._seconds) if self._speed else math.inf
+        wanted = max(self.rule.judged, min(self.rule.wanted, by_clock))
+        return wanted if math.isfinite(wanted) else None
+
+    def words(self) -> str:
+        """What is left; empty while nothing tells."""
+        if self.wanted is None or not self._speed:
+            return ""
+        left = (self.wanted - self.rule.judged) / self._speed
+        time_left = f"{left:.0f} seconds" if left < 100 else f"{left / 60:.0f} minutes"
+        return (
+            f"about {self.wanted:,.0f} coalitions, of which {self.rule.judged:,} are done; at this speed "
+            f"{time_left if left < 6000 else f'{left / 3600:.1f} hours'} more"
+        )
 
 
 @contextmanager
-def _progress(rule: _Rule, progress: bool | None) -> Iterator[Callable[[int], None]]:
-    """A bar of coalitions, with the time left and the error once it is known."""
+def _progress(pace: _Pace, progress: bool | None) -> Iterator[Callable[[float], None]]:
+    """A bar of coalitions, with the time left and the error once it is known; told the seconds of work so far."""
     from tqdm.auto import tqdm
 
     hidden = None if progress is None else not progress
-    with tqdm(total=rule.wanted, desc="Coalitions", disable=hidden, leave=False, unit_scale=True) as bar:
+    rule, shown, logged = pace.rule, pace.before, False
+    with tqdm(total=pace.wanted, initial=shown, desc="Coalitions", disable=hidden, leave=False, unit_scale=True) as bar:
 
-        def show(judged: int) -> None:
-            bar.total = max(rule.wanted, rule.judged)
+        def show(seconds: float) -> None:
+            nonlocal shown, logged
+            spent = pace.look(seconds)
+            bar.total = pace.wanted
             if rule.error is not None:
                 bar.set_postfix_str(f"mean error {rule.error:.2g}", refresh=False)
-            bar.update(judged)
+            bar.update(rule.judged - shown)
+            shown = rule.judged
+            if not logged and spent > _SPEED_AFTER and pace.words():
+                _LOG.info(pace.words())
+                logged = True
 
         yield show

@@ -64,7 +64,7 @@ class DataShapley:
         model: A scikit-learn estimator or pipeline; it is copied, never trained itself.
         scoring: The name of a scorer of scikit-learn or a callable ``scorer(estimator, x, y)``; None takes accuracy
             for classifiers and r2 for regressors.
-        fits: At most so many coalitions are judged.
+        fits: At most so many coalitions are judged; None where another limit is to end the run.
         target_error: Stop when the mean standard error over players is no larger, in units of the score.
         seconds: Begin no further draw (64 coalitions, or an order of arrival) after so long, stops and resumptions not
             counted. What was found then depends on the machine; the other two limits do not.
@@ -90,7 +90,7 @@ class DataShapley:
     model: Any
     _: KW_ONLY
     scoring: str | Scorer | None = None
-    fits: int = 10_000
+    fits: int | None = 10_000
     target_error: float | None = None
     seconds: float | None = None
     sampling: Sampling = "stratified"
@@ -120,7 +120,7 @@ class DataBanzhaf:
         model: A scikit-learn estimator or pipeline; it is copied, never trained itself.
         scoring: The name of a scorer of scikit-learn or a callable ``scorer(estimator, x, y)``; None takes accuracy
             for classifiers and r2 for regressors.
-        fits: At most so many coalitions are judged.
+        fits: At most so many coalitions are judged; None where another limit is to end the run.
         target_error: Stop when the mean standard error over players is no larger, in units of the score.
         seconds: Begin no further draw after so long; see :class:`DataShapley`.
         exact: True tries all coalitions (up to 12 players), False samples, None samples above 12 players.
@@ -140,7 +140,7 @@ class DataBanzhaf:
     model: Any
     _: KW_ONLY
     scoring: str | Scorer | None = None
-    fits: int = 10_000
+    fits: int | None = 10_000
     target_error: float | None = None
     seconds: float | None = None
     exact: bool | None = None
@@ -168,7 +168,7 @@ class BetaShapley:
         beta: Above 0.
         scoring: The name of a scorer of scikit-learn or a callable ``scorer(estimator, x, y)``; None takes accuracy
             for classifiers and r2 for regressors.
-        fits: At most so many coalitions are judged.
+        fits: At most so many coalitions are judged; None where another limit is to end the run.
         target_error: Stop when the mean standard error over players is no larger, in units of the score.
         seconds: Begin no further draw after so long; see :class:`DataShapley`.
         sampling: As in :class:`DataShapley`.
@@ -193,7 +193,7 @@ class BetaShapley:
     beta: float = 1.0
     _: KW_ONLY
     scoring: str | Scorer | None = None
-    fits: int = 10_000
+    fits: int | None = 10_000
     target_error: float | None = None
     seconds: float | None = None
     sampling: Sampling = "stratified"
@@ -227,7 +227,10 @@ def _check_trained(method: RetrainingMethod) -> None:
 
 
 def _check_sampled(method: DataShapley | DataBanzhaf | BetaShapley) -> None:
-    check_whole("fits", method.fits, 1)
+    if method.fits is not None:
+        check_whole("fits", method.fits, 1)
+    elif method.target_error is None and method.seconds is None and method.exact is not True:
+        raise MethodError("fits=None needs another limit: give target_error or seconds with it, or a number of fits")
     for name, limit in (("target_error", method.target_error), ("seconds", method.seconds)):
         if limit is not None:
             check_positive(name, limit)
