@@ -423,7 +423,7 @@ def test_the_bar_counts_on_the_clock_where_it_is_the_limit(monkeypatch: pytest.M
     assert draws[0] is None
     assert draws[1] == pytest.approx(1 + 1 / 3 * 17)  # one draw in the first three seconds, and 17 seconds more
     assert draws[-1] == 19
-    solved(replace(STRATA, fits=None, target_error=float(solved(STRATA).estimate.errors.mean()) / 2))
+    solved(replace(STRATA, fits=None, target_error=float(solved(STRATA).estimate.errors.mean()) / 4))
     assert bars[2].total is not None  # known once the error was looked at
 
 
