@@ -142,15 +142,15 @@ def footer_of(path: str) -> tuple[PartFile, pa.Schema]:
     try:
         about = os.stat(path)
         digest = _tail_digest(path, about.st_size)
-        groups, schema = _parquet_footer(path, about.st_size) if is_parquet(path) else _arrow_footer(path)
-    except DataError:
-        raise
-    except (pa.ArrowException, OSError, ValueError, KeyError, MemoryError) as error:
+        groups, schema = _parquet_footer(path) if is_parquet(path) else _arrow_footer(path)
+        if min(groups, default=0) < 0:
+            raise ValueError("its rows are fewer than none")
+        repeated = [column for column, times in Counter(schema.names).items() if times > 1]
+    except (pa.ArrowException, OSError, ValueError, KeyError, MemoryError, StopIteration) as error:
         reason = (str(error) or type(error).__name__).splitlines()[0]
         raise DataError(
             f"{path!r} cannot be read as {kind}; it may be damaged or of another format: {reason}"
         ) from None
-    repeated = [column for column, times in Counter(schema.names).items() if times > 1]
     if repeated:
         raise DataError(f"column names must be unique, but {path!r} repeats {quoted(repeated)}; rename them")
     return PartFile(path, about.st_size, about.st_mtime_ns, digest, groups), schema
@@ -176,18 +176,15 @@ def _tail_digest(path: str, size: int) -> str:
         return blake2b(file.read(length), digest_size=16).hexdigest()
 
 
-def _parquet_footer(path: str, size: int) -> tuple[tuple[int, ...], pa.Schema]:
+def _parquet_footer(path: str) -> tuple[tuple[int, ...], pa.Schema]:
     with pq.ParquetFile(path) as file:
         about, schema = file.metadata, file.schema_arrow
-    groups = tuple(about.row_group(at).num_rows for at in range(about.num_row_groups))
-    if sum(groups) != about.num_rows or min(groups, default=0) < 0:
-        raise ValueError("its row groups do not add up")
-    last = max((at for at, rows in enumerate(groups) if rows), default=None)
-    if last is not None:  # bytes that were lost from the middle
-        for chunk in (about.row_group(last).column(at) for at in range(about.num_columns)):
-            start = min(at for at in (chunk.dictionary_page_offset, chunk.data_page_offset) if at is not None)
-            if start + chunk.total_compressed_size > size - about.serialized_size:
-                raise ValueError("it is shorter than its footer says")
+        groups = tuple(about.row_group(at).num_rows for at in range(about.num_row_groups))
+        if sum(groups) != about.num_rows:
+            raise ValueError("its row groups do not add up")
+        last = max((at for at, rows in enumerate(groups) if rows), default=None)
+        if last is not None and schema.names:  # one row from near its end: bytes may be lost from the middle
+            next(file.iter_batches(1, row_groups=[last], columns=schema.names[-1:], use_threads=False))
     return groups, schema
 
 
@@ -319,7 +316,9 @@ def _parquet_batches(
         buffer_size=_BUFFER,
         page_checksum_verification=True,
     ) as reader:
-        yield from reader.iter_batches(size, row_groups=list(groups), columns=list(columns), use_threads=False)
+        for batch in reader.iter_batches(size, row_groups=list(groups), columns=list(columns), use_threads=False):
+            batch.validate(full=True)  # codes of a dictionary may point beyond it
+            yield batch
 
 
 def _arrow_batches(
@@ -331,7 +330,7 @@ def _arrow_batches(
     with pa.OSFile(file.path) as handle, pa.ipc.open_file(handle, options=options) as reader:
         for group in groups:
             batch = reader.get_batch(group)
-            batch.validate(full=True)  # unlike Parquet, nothing was decoded: offsets may point anywhere
+            batch.validate(full=True)  # nothing was decoded: offsets may point anywhere
             for start in range(0, batch.num_rows, size):
                 yield batch.slice(start, size)
 
@@ -360,7 +359,10 @@ def decoding(path: str, groups: Sequence[int]) -> Iterator[None]:
     except DataError:
         raise
     except (pa.ArrowException, OSError, EOFError, ValueError, KeyError, IndexError, MemoryError) as error:
-        reason = ": a checksum does not match" if "checksum" in str(error).lower() else ""
+        told = str(error).lower()
+        if "utf8" in told:
+            raise DataError(f"{_where(path, groups)} holds text that is not UTF-8") from None
+        reason = ": a checksum does not match" if "checksum" in told else ""
         raise DataError(f"{_where(path, groups)} cannot be decoded; the file is damaged{reason}") from None
 
 
@@ -373,8 +375,6 @@ def naming(path: str, groups: Sequence[int]) -> Iterator[None]:
         if repr(path) in str(error):
             raise
         raise DataError(f"{_where(path, groups)}: {error}") from None
-    except (UnicodeDecodeError, pa.ArrowInvalid):
-        raise DataError(f"{_where(path, groups)} holds text that is not UTF-8") from None
 
 
 def _where(path: str, groups: Sequence[int]) -> str:

@@ -13,12 +13,12 @@ from numpy.typing import NDArray
 
 __all__ = ["Repeats"]
 
-_KEYS = 2**21  # kept in memory before they go to disk
+_KEYS = 2**20  # kept in memory before they go to disk
 _HEAPS = 256  # files on disk that they are dealt out to
 
 
 class Repeats:
-    """Finds keys that come more than once: beyond two million they are dealt out to files, each sorted alone.
+    """Finds keys that come more than once: beyond a million they are dealt out to files, each sorted alone.
 
     Args:
         folder: Where those files go for the time being; where temporary files go if not given.

@@ -6,7 +6,7 @@ import os
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from hashlib import blake2b
 from typing import Any
@@ -57,6 +57,7 @@ from dataworth.errors import DataError, InputError
 __all__ = ["Part", "Piece", "Source", "Survey"]
 
 _BATCH_BYTES = 2**24  # of features that are decoded at a time
+_MOST_BATCH = 2**16  # rows
 _BLOCK_BYTES = 2**21  # of features that are put in rows at a time: they stay in the cache
 _PADDING = 16  # between columns: at distances of powers of two they would push each other out of it
 _MOST_LABELS = 1000  # more different labels are no classes that anybody would list
@@ -303,6 +304,10 @@ class Source:
             first += rows
         return parts
 
+    def names_only(self) -> Source:
+        """The same rows and parts without features: what reading them gives has no columns in ``x``."""
+        return replace(self, features=(), _features=())
+
     def read(self, part: Part) -> Piece:
         """Read the rows of a part that pass the filter, with one thread.
 
@@ -353,7 +358,7 @@ class Source:
         must be finite, and ids unique across all files. All files are looked at before anything is said.
 
         Memory is bounded by a few batches for each thread. Ids are compared as integers or by 128-bit hashes of
-        their text: 12 or 20 bytes each, on disk beyond two million of them.
+        their text: 12 or 20 bytes each, on disk beyond a million of them.
 
         Args:
             progress: Called with the number of rows, before the filter, that were looked at since the last call.
@@ -430,7 +435,7 @@ class Source:
         """Batches of a part and the place of the first row of each."""
         check_unchanged(file)
         texts = [name for name in (self.label, self.owner) if name is not None and is_text(self._kinds[name])]
-        size = max(1024, _BATCH_BYTES // (self.width * self.dtype.itemsize))
+        size = min(_MOST_BATCH, max(1024, _BATCH_BYTES // (max(1, self.width) * self.dtype.itemsize)))
         for groups, before, rows in runs_of(kept):
             seen = 0
             for batch in batches_of(file, groups, self._needed, texts=texts, size=size):
@@ -588,7 +593,7 @@ class _Reader:
     def features(self, batch: pa.RecordBatch, out: NDArray[Any]) -> None:
         """The features of a batch as rows."""
         self.faults.rows += batch.num_rows
-        if batch.num_rows == 0:
+        if batch.num_rows == 0 or not self._source._features:
             return
         columns = [self._numbers(feature, batch.column(feature.name)) for feature in self._source._features]
         if len(columns) == 1:
@@ -671,7 +676,6 @@ class _Reader:
         """
         column = self._whole(batch, name)
         if checked:
-            column.validate(full=True)
             return np.empty(0)
         kind = self._source._kinds[name]
         if is_text(kind):
@@ -694,7 +698,6 @@ class _Reader:
             whole = np.asarray(column.to_numpy(zero_copy_only=False))
             signed = whole.astype(np.int64) if whole.dtype.kind == "i" else whole.astype(np.uint64)
             return signed.view(np.uint64).reshape(-1, 1)
-        column.validate(full=True)
         texts = pc.cast(column, pa.large_binary()).to_pylist()
         digests = b"".join([blake2b(text, digest_size=16).digest() for text in texts])
         return np.frombuffer(digests, dtype=np.uint64).reshape(-1, 2)
