@@ -61,7 +61,7 @@ def refuse_odd(shared: Notes, task: Slow) -> int:
     return number
 
 
-def blas_threads(shared: int, task: int) -> list[int]:
+def blas_threads(shared: object, task: int) -> list[int]:
     _ = np.ones((4, 4)) @ np.ones((4, 4))
     time.sleep(0.05)
     return [int(library["num_threads"]) for library in threadpool_info() if library["user_api"] == "blas"]

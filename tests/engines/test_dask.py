@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import pickle
 import signal
 import subprocess
 import sys
@@ -15,9 +16,10 @@ from typing import Any
 
 import numpy as np
 import pytest
+from threadpoolctl import threadpool_info, threadpool_limits
 
 from dataworth import __version__
-from dataworth.engines.dask import Dask
+from dataworth.engines.dask import Dask, _versions, _work, _work_with
 from dataworth.engines.local import Local
 from dataworth.errors import DataError, InputError, MissingExtra
 from tests.engines.jobs import (
@@ -171,8 +173,15 @@ def test_what_is_shared_is_on_every_worker_and_can_be_worked_with(client: Any, t
         assert all(ok for _, ok in Dask(client).run(writeable, sharing(tmp_path, count), range(4)))
 
 
-def test_jobs_multiply_on_one_core(client: Any) -> None:
-    assert all(set(found) == {1} for _, found in Dask(client).run(blas_threads, 0, range(4)))
+def test_jobs_multiply_on_one_core() -> None:
+    """In threads of this process, and in workers that the environment does not hold to one core."""
+    with threadpool_limits(2, user_api="blas"):
+        before = threadpool_info()
+        found = [threads for _, threads in Dask(workers=2, processes=False).run(blas_threads, 0, range(4))]
+        found.append(_work(_versions(), pickle.dumps((blas_threads, 0, 1))))
+        found.append(_work_with(_versions(), pickle.dumps((blas_threads, 1)), 0))
+        assert threadpool_info() == before
+    assert all(set(threads) == {1} for threads in found)
 
 
 def test_a_slow_reader_holds_the_workers_back(client: Any, tmp_path: Path) -> None:
@@ -254,7 +263,7 @@ def test_a_run_that_is_stopped_leaves_no_process(end: signal.Signals, tmp_path: 
     program = """
         import sys, time
         sys.path.insert(0, ".")
-        from dataworth.engines.dask import Dask
+        from dataworth.engines.dask import Dask, _versions, _work, _work_with
         from tests.engines.jobs import Notes, Slow, noted
         import numpy as np
 
@@ -296,8 +305,7 @@ def test_a_worker_that_cannot_take_part_is_named(first: str, told: str, client: 
     assert not notes(tmp_path, "*")
 
 
-@pytest.mark.parametrize("count", [FEW, MANY])
-@pytest.mark.parametrize("first", [OTHER_PACKAGE, OTHER_NUMPY])
+@pytest.mark.parametrize(("first", "count"), [(OTHER_PACKAGE, FEW), (OTHER_NUMPY, MANY)])
 def test_a_worker_of_another_version_that_joins_later_is_named(
     first: str, count: int, client: Any, tmp_path: Path
 ) -> None:
@@ -395,3 +403,10 @@ def test_without_dask_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> Non
     monkeypatch.setitem(sys.modules, "distributed", None)
     with pytest.raises(MissingExtra, match=r"dataworth\[dask\]"):
         Dask(workers=2)
+
+
+def test_processes_need_certificates(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "cryptography", None)
+    with pytest.raises(MissingExtra, match=r"a Dask cluster of processes needs .*dataworth\[dask\]"):
+        Dask(workers=2)
+    Dask(workers=2, processes=False)

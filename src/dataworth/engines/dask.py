@@ -9,7 +9,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import CancelledError
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from importlib.util import find_spec
 from itertools import islice
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
@@ -97,6 +97,8 @@ class Dask:
         self._workers = Local().workers if workers is None else positive("workers", workers)
         self._threads = 1 if threads is None else positive("threads", threads)
         self._processes = processes is not False
+        if where is None and self._processes and find_spec("cryptography") is None:
+            raise MissingExtra("a Dask cluster of processes", "dask")
         self._losses = positive("losses", losses)
         if isinstance(patience, bool) or not isinstance(patience, (int, float)) or not 0 < patience < float("inf"):
             raise InputError(f"patience must be a positive number of seconds, not {patience!r}")
@@ -184,6 +186,7 @@ class Dask:
                 },
             ) as cluster,
             Client(cluster, set_as_default=False) as client,
+            nullcontext() if self._processes else on_one_core(),  # set by this thread, so that it can be put back
         ):
             yield client
 

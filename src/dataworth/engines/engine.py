@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Generator, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import Protocol, TypeVar
 
 from threadpoolctl import ThreadpoolController
@@ -71,7 +71,7 @@ def positive(name: str, given: object) -> int:
 
 _holding = threading.Lock()
 _inside = 0
-_limits: list[object] = []
+_limit = ExitStack()
 
 
 @contextmanager
@@ -79,12 +79,13 @@ def on_one_core() -> Iterator[None]:
     """Keep every matrix product in this process on the core of the thread that asks for it.
 
     The setting belongs to the process. Threads that each set it and put it back would undo one another's, so the
-    first one in sets it and the last one out puts it back.
+    first one in sets it and the last one out puts it back. Only the thread that set it can: where another is the last
+    one out, one core it stays.
     """
     global _inside  # noqa: PLW0603 - a setting of the process
     with _holding:
         if not _inside:
-            _limits.append(ThreadpoolController().limit(limits=1, user_api="blas"))
+            _limit.enter_context(ThreadpoolController().limit(limits=1, user_api="blas"))
         _inside += 1
     try:
         yield
@@ -92,4 +93,4 @@ def on_one_core() -> Iterator[None]:
         with _holding:
             _inside -= 1
             if not _inside:
-                _limits.pop().restore_original_limits()  # type: ignore[attr-defined]
+                _limit.close()
