@@ -42,7 +42,7 @@ def test_a_page_and_a_table(run: Run, saved: list[Path], train: Path, held_out: 
     )  # fmt: skip
     assert (done.code, done.err) == (0, "")
     assert "Comparison(KNNShapley, ValidationVote; 60 rows)" in done.out
-    assert "All figures, best mean place first" in done.out
+    assert "All figures" in done.out
     assert f"report written to {page}" in done.out
     text = page.read_text(encoding="utf-8")
     assert "DecisionTreeClassifier" in text
@@ -73,6 +73,23 @@ def test_bad_rows_need_no_held_out(run: Run, saved: list[Path], train: Path) -> 
     assert done.code == 0
     assert "AUROC" in done.out
     assert "lowest removed" not in done.out
+    assert "Finding the rows known to be bad" in done.out
+    assert "called bad" in done.out
+
+
+def test_methods_that_are_mostly_noise_are_named(run: Run, saved: list[Path], tmp_path: Path) -> None:
+    one = dw.Values.load(saved[0])
+    loud = dw.Values(one.ids, one.values, "Loud()", 4, errors=np.full(len(one), one.values.std()))
+    done = run("compare", saved[1], loud.save(tmp_path / "loud.parquet"))
+    assert "note: of Loud, the errors are as large as the differences between values" in done.out
+    assert "note:" not in run("compare", *saved).out
+
+
+@pytest.mark.parametrize("seed", ["-3", str(2**32), "one"])
+def test_seeds_that_are_none_are_refused_at_once(run: Run, seed: str) -> None:
+    done = run("compare", "a.parquet", "b.parquet", "--train", "t.csv", "--test", "v.csv", "--seed", seed)
+    assert (done.code, done.out) == (2, "")
+    assert "--seed" in done.err
 
 
 def test_files_of_one_method_are_called_after_the_files(run: Run, saved: list[Path], tmp_path: Path) -> None:

@@ -39,7 +39,7 @@ def page(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_every_part_is_there_in_order(page: Path) -> None:
     text = words(parse(page))
     heads = [
-        "3 methods on the same 60 rows", "One data set.", "What each is good for", "All figures, best mean place first",
+        "3 methods on the same 60 rows", "One data set.", "What each is good for", "All figures",
         "Do they agree?", "Spearman", "Kendall", "Rows in both lowest tenths", "Does it matter to a model?",
         "Lowest values removed first", "Highest values removed first", "Highest values added first",
         "Lowest values added first", "Do they find bad rows?", "Finding the rows known to be bad",
@@ -105,6 +105,28 @@ def test_equal_values_show_no_correlation(tmp_path: Path) -> None:
     text = words(parse(dw.write_report(dw.compare_values([level, other]), tmp_path / "page.html")))
     assert "All values of Level are equal: no correlation is defined." in text
     assert "The rank correlation of their values is" not in text
+
+
+def test_a_tie_has_no_winner(tmp_path: Path) -> None:
+    values = np.random.default_rng(0).normal(size=30)
+    named = {name: dw.Values(range(30), values, "m", 4) for name in ("Alpha", "Beta")}
+    page = parse(dw.write_report(dw.compare_values(named, bad=np.arange(30) < 9), tmp_path / "page.html"))
+    assert "Alpha and Beta share the best mean place." in words(page)
+    lead = next(one for one in page.iter("p") if one.attrib.get("class") == "lead")
+    assert "place" not in words(lead)
+
+
+def test_methods_that_are_mostly_noise_are_named(tmp_path: Path) -> None:
+    values = np.random.default_rng(0).normal(size=30)
+
+    def with_errors(error: float) -> dw.Values:
+        return dw.Values(range(30), values, "m", 4, errors=np.full(30, error * values.std()))
+
+    some = {"Loud": with_errors(0.8), "Sure": with_errors(0.1), "Known": dw.Values(range(30), values, "m", 4)}
+    text = words(parse(dw.write_report(dw.compare_values(some), tmp_path / "page.html")))
+    assert "Mostly noise. Of Loud, the errors are as large as the differences between values" in text
+    del some["Loud"]
+    assert "Mostly noise" not in words(parse(dw.write_report(dw.compare_values(some), tmp_path / "page.html")))
 
 
 @pytest.mark.chromium

@@ -186,7 +186,7 @@ def test_lowest_and_highest_rows_with_their_neighbours(tmp_path: Path) -> None:
 
 
 def test_headline_figures(tmp_path: Path) -> None:
-    values = dw.Values(range(8), [-0.5, -0.25, 0.0, 0.25, 0.25, 0.5, 1.0, 2.0], "by hand", 4)
+    values = dw.Values(range(8), [-0.5, -0.25, 0.0, 0.25, 0.25, 0.5, 1.0, 2.0], "KNNShapley(k=5)", 4)
     cards = [
         words(card) for card in parse(dw.write_report(values, tmp_path / "r.html")).findall(".//dl[@class='cards']/div")
     ]
@@ -196,6 +196,63 @@ def test_headline_figures(tmp_path: Path) -> None:
         "sum of all values3.250",
         "of the rows hold half of all positive value12.5%",
     ]
+
+
+@pytest.mark.parametrize(
+    ("method", "summed"),
+    [
+        ("DataShapley(x, fits=9)", True),
+        ("ThresholdKNNShapley(radius=0.2, semivalue='shapley', metric='cosine')", True),
+        ("ThresholdKNNShapley(radius=0.2, semivalue='banzhaf', metric='cosine')", False),
+        ("ThresholdKNNShapley(radius=0.2, semivalue=Beta(4, 1), metric='cosine')", False),
+        ("LeaveOneOut(x)", False),
+        ("DataBanzhaf(x)", False),
+        ("BetaShapley(x)", False),
+        ("by hand", False),
+    ],
+)
+def test_only_sums_of_shapley_values_are_shown(tmp_path: Path, method: str, summed: bool) -> None:
+    values = dw.Values(range(8), np.linspace(-1, 2, 8), method, 4)
+    assert ("sum of all values" in words(parse(dw.write_report(values, tmp_path / "r.html")))) == summed
+
+
+@pytest.mark.parametrize(
+    ("numbers", "said"),
+    [
+        ([1.0, 2.0, 3.0, 4.0], "Half of the rows have a value below 2.500."),
+        ([1.0, 2.0, 2.0, 2.0, 4.0, 5.0], "1 row has a value below 2.000, 2 above; the 3 in between have this very"),
+        ([0.0] * 6 + [-1.0] + [1.0] * 3, "6 of 10 rows are worth exactly zero, and the picture leaves them out; 1 is"),
+        ([-1e-6, 1e-7, 3e-7, *np.linspace(-1, -0.5, 40), *np.linspace(0.5, 1, 40)], "a value below 0.000000100."),
+    ],
+    ids=["no ties", "ties", "zeros", "next to zero"],
+)
+def test_the_middle_of_the_values_is_counted(tmp_path: Path, numbers: list[float], said: str) -> None:
+    values = dw.Values(range(len(numbers)), numbers, "by hand", 4)
+    assert said in words(parse(dw.write_report(values, tmp_path / "r.html")))
+
+
+def test_zeros_that_are_not_drawn_are_said_in_the_picture(tmp_path: Path) -> None:
+    values = dw.Values(range(60), [0.0] * 40 + list(np.linspace(-1, 1, 20)), "LeaveOneOut(x)", 4)
+    page = parse(dw.write_report(values, tmp_path / "r.html"))
+    figure = next(one for one in page.iter("figure"))
+    assert "How the values that are not zero are distributed" in words(figure)
+    assert "value; 40 rows at exactly zero are not drawn" in words(figure)
+    assert "Half of" not in words(figure)
+
+
+def test_what_is_not_on_the_page_is_not_explained(tmp_path: Path) -> None:
+    bare = words(parse(dw.write_report(simple(), tmp_path / "r.html")))
+    assert "labels that agree" not in bare
+    assert "figures by class" not in bare.lower()
+    assert "A curve drawn over" not in bare
+    seen = words(parse(dw.write_report(valued(points(60, "t"), points(20, "v")), tmp_path / "r.html")))
+    assert "Distances, labels that agree and figures by class say more" in seen
+    assert "Nearest first, by cosine distance; the mark says" in seen
+    assert "A curve drawn over" not in seen
+
+
+def test_curves_are_explained(full_page: Path) -> None:
+    assert "A curve drawn over" in words(parse(full_page))
 
 
 def test_what_the_numbers_do_not_mean_is_said(tmp_path: Path) -> None:

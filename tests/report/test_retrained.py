@@ -124,7 +124,7 @@ def test_headline_and_facts(tmp_path: Path) -> None:
     values = sampled_values(error=0.125)
     tree = parse(dw.write_report(values, tmp_path / "r.html"))
     cards = [words(card) for card in tree.findall(".//dl[@class='cards']/div")]
-    assert cards[3:] == [
+    assert cards[3:] == [  # after rows, those below zero, and their sum
         "mean standard error of a value0.125",
         "groups judged, each by a model trained on it4,992",
         "score with everybody0.840",
@@ -183,6 +183,9 @@ def test_owners_are_called_owners(tmp_path: Path) -> None:
     assert words(tree.find(".//h1")) == "What each owner is worth"  # type: ignore[arg-type]
     assert "count all rows of an owner coming and going together" in text
     assert "All owners" in text
+    assert "owners valued, with 500 rows in all, judged by 40 validation points" in text
+    assert "figures by class" not in text
+    assert "Look at the owner's rows" in text
     assert "How the owners were valued" in text
     assert "How the values are distributed" not in text  # the bars say more
     assert "not the owner's own Shapley value" not in text
@@ -202,6 +205,13 @@ def test_exact_values_say_so(tmp_path: Path) -> None:
     assert "no coalition was left to chance" in text
     assert "Nothing was sampled, so there are no errors." in text
     assert "\N{PLUS-MINUS SIGN}" not in text
+    assert "standard error" not in text.replace("so there is no standard error", "")
+
+
+def test_errors_that_nobody_could_tell_are_not_called_nothing(tmp_path: Path) -> None:
+    text = page_of(owner_values(error=float("nan")), tmp_path)
+    assert "Too few groups were tried to tell the errors." in text
+    assert "Nothing was sampled" not in text
 
 
 def test_ties_of_leave_one_out_are_not_called_useless(tmp_path: Path) -> None:

@@ -9,10 +9,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import spearmanr
-from sklearn.linear_model import LinearRegression
+from sklearn.ensemble import RandomForestClassifier, VotingClassifier
+from sklearn.linear_model import LinearRegression, LogisticRegression
+from sklearn.naive_bayes import GaussianNB
 from sklearn.neighbors import KNeighborsClassifier
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+from sklearn.svm import SVC
 
 import dataworth as dw
+from dataworth.valuation.comparison import _Figure
 
 NEAREST = KNeighborsClassifier(n_neighbors=1)
 N = 40
@@ -22,6 +28,11 @@ CURVES = ("removal-lowest-first", "removal-highest-first", "addition-highest-fir
 pairs = st.integers(2, 12).flatmap(
     lambda n: st.tuples(*[st.lists(st.integers(-3, 3), min_size=n, max_size=n) for _ in range(2)])
 )
+
+
+SCALED = repr(make_pipeline(StandardScaler(), LogisticRegression(max_iter=1000)))
+TREE = repr(RandomForestClassifier(n_estimators=17, max_depth=3, random_state=4))
+VOTING = repr(make_pipeline(StandardScaler(), VotingClassifier([("a", SVC()), ("b", GaussianNB())])))
 
 
 def valued(values: object, method: str = "by hand") -> dw.Values:
@@ -98,7 +109,8 @@ def test_equal_methods_agree_in_everything() -> None:
         table = compared.table(name)
         up, lines = np.array(table.columns["accuracy"]), np.array(table.columns["line"])
         np.testing.assert_array_equal(up[lines == "one"], up[lines == "twin"])
-    assert set(compared.table("summary").columns["mean place"]) == {1.5, None}
+    assert set(compared.table("summary").columns["mean place"]) == {1.0, None}
+    assert "one and twin share the best mean place." in compared.table("summary").note
 
 
 def test_opposite_methods_disagree_in_everything() -> None:
@@ -185,6 +197,42 @@ def test_every_curve_says_which_way_is_good() -> None:
     assert summary.columns["mean place"] == (1.0, 2.0, None)
 
 
+figures_ = st.lists(st.one_of(st.none(), st.integers(-20, 20).map(lambda n: n / 10)), min_size=1, max_size=6)
+
+
+@given(figures_, st.booleans(), st.integers(0, 15).map(lambda n: n / 10 + 0.05))
+def test_nobody_leads_by_less_than_chance(cells: list[float | None], high: bool, chance: float) -> None:
+    places = _Figure(high, [*cells, None], chance).places(len(cells))
+    for mine, place in zip(cells, places, strict=True):
+        if mine is None:
+            assert np.isnan(place)
+            continue
+        leads = [(other - mine) * (1 if high else -1) for other in cells if other is not None]
+        assert place == 1 + sum(lead > chance for lead in leads)
+
+
+def test_leads_within_the_spread_of_random_orders_do_not_count() -> None:
+    """Values that are nearly the same have curves that differ by less than those of random orders do."""
+    named, train, test, _ = problem()
+    moved = named["knows"].values + np.random.default_rng(1).normal(scale=0.3, size=N)
+    both = {"one": named["knows"], "near": valued(moved)}
+    summary = dw.compare_values(both, train=train, test=test, model=NEAREST, repeats=4).table("summary")
+    assert any(cells[0] != cells[1] for name, cells in summary.columns.items() if name.endswith(("removed", "added")))
+    assert summary.columns["mean place"] == (1.0, 1.0, None)
+    assert summary.columns["method"][:2] == ("one", "near")
+    assert "one and near share the best mean place." in summary.note
+
+
+def test_one_random_order_does_not_tell_chance() -> None:
+    named, train, test, _ = problem()
+    notes = [
+        dw.compare_values(named, train=train, test=test, model=NEAREST, repeats=repeats).table("summary").note
+        for repeats in (1, 2)
+    ]
+    assert ["ask for more repeats" in note for note in notes] == [True, False]
+    assert ["are no lead" in note for note in notes] == [False, True]
+
+
 def test_the_mask_goes_with_the_train_rows() -> None:
     named, train, _, wrong = problem()
     at = np.random.default_rng(9).permutation(N)
@@ -219,6 +267,10 @@ def test_equal_values_are_found_by_nobody() -> None:
         (["One(k=1)", "Other(k=1)"], ("One", "Other")),
         (["One(k=1)", "One(k=2)", "Other()"], ("One(k=1)", "One(k=2)", "Other")),
         (["One(k=1)", "One(k=1)"], ("One(k=1)", "One(k=1) (2)")),
+        ([f"One({SCALED})", f"One({TREE})"], ("One(LogisticRegression)", "One(RandomForestClassifier)")),
+        ([f"One({TREE})", f"One({TREE})"], ("One(RandomForestClassifier)", "One(RandomForestClassifier) (2)")),
+        ([f"One({SCALED})", "Other()"], ("One", "Other")),
+        ([f"One({VOTING})", "One(GaussianNB())"], ("One(VotingClassifier)", "One(GaussianNB())")),
         (["random", "chance()"], ("random (2)", "chance (2)")),
         (["", "x"], ("unnamed", "x")),
     ],
@@ -275,6 +327,31 @@ def test_ids_that_are_there_twice_are_refused() -> None:
 def test_what_cannot_be_compared_is_refused(results: object, said: str) -> None:
     with pytest.raises(dw.InputError, match=said):
         dw.compare_values(results)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("seed", [-1, 1.5, True, 2**32])
+def test_seeds_that_are_none_are_refused(seed: int) -> None:
+    named, train, test, _ = problem()
+    given = {"train": train, "test": test, "model": NEAREST}
+    for curves in ({}, given):
+        with pytest.raises(dw.MethodError, match="seed must be an integer from 0 to 4294967295"):
+            dw.compare_values(named, seed=seed, **curves)
+    for experiment in (dw.point_removal, dw.point_addition, dw.removal_curve):
+        with pytest.raises(dw.MethodError, match="seed must be an integer"):
+            experiment(named["knows"], train, test, NEAREST, seed=seed)
+    with pytest.raises(dw.MethodError, match="seed must be an integer"):
+        dw.gather_evidence(named["knows"], train, test, model=NEAREST, seed=seed)
+
+
+def test_errors_of_nothing_but_zero_have_no_column() -> None:
+    named, *_ = problem()
+    exact = dw.Values(named["knows"].ids, named["knows"].values, "m", 4, errors=np.zeros(N))
+    columns = dw.compare_values({"exact": exact, "guesses": named["guesses"]}).table("methods").columns
+    assert "mean standard error" not in columns
+    drawn = dw.Values(exact.ids, exact.values, "m", 4, errors=np.full(N, 0.1))
+    columns = dw.compare_values({"exact": exact, "drawn": drawn}).table("methods").columns
+    assert columns["mean standard error"] == (None, pytest.approx(0.1))
+    assert columns["noise in the spread"][0] is None
 
 
 @pytest.mark.parametrize("left_out", ["train", "test", "model"])

@@ -72,6 +72,46 @@ def test_links_are_the_nearest_validation_points(metric: Metric) -> None:
             assert [same for _, _, same in shown] == (VALIDATION.y[nearest] == TRAIN.y[at]).tolist()
 
 
+FACTS = {"players": "rows", "path": "by hand"}
+
+
+def retrained(train: dw.Points) -> dw.Values:
+    values = np.random.default_rng(9).normal(size=len(train))
+    return dw.Values(train.ids, values, "DataShapley(x)", 30, provenance=FACTS, errors=np.full(len(train), 0.1))
+
+
+@pytest.mark.parametrize("metric", ["cosine", "euclidean"])
+@pytest.mark.parametrize("slab", [4_000_000, 4 * 7])
+def test_links_of_values_by_retraining_do_not_go_by_units(
+    metric: Metric, slab: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("dataworth.valuation.evidence._SLAB", slab)
+    units, offset = np.array([1.0, 1e6, 1e-3, 7.0]), np.array([0.0, 5.0, -3.0, 0.1])
+    x = VALIDATION.x * [1.0, 1.0, 1.0, 0.0]  # the last is the same for all
+    train, validation = (dw.Points(a * units + offset, p.y, ids=p.ids) for a, p in ((TRAIN.x, TRAIN), (x, VALIDATION)))
+    found = links(dw.gather_evidence(retrained(train), train, validation, metric=metric, rows=5), "lowest-neighbours")
+    mean, width = validation.x.mean(axis=0), validation.x.std(axis=0)
+    width[3], mean[3] = 1.0, 0.1
+    for row in dict.fromkeys(found.row_ids.tolist()):
+        at = train.ids.tolist().index(row)
+        gaps = distances((train.x[at] - mean) / width, (validation.x - mean) / width, metric)
+        nearest = np.argsort(gaps)[:5]
+        assert [point for point, _, _ in found.of_row(row)] == validation.ids[nearest].tolist()
+        assert [gap for _, gap, _ in found.of_row(row)] == pytest.approx(gaps[nearest], rel=1e-6)
+    assert f"by {metric} distance in features standardised by the validation rows" in found.note
+
+
+def test_rows_without_a_direction_stop_only_values_of_nearness() -> None:
+    train = dw.Points([[0.0, 0.0], [1.0, 2.0], [4.0, 1.0]], ["a", "b", "b"])
+    validation = dw.Points([[-2.0, 1.0], [2.0, -1.0], [0.0, 0.0]], ["a", "b", "a"])
+    with pytest.raises(dw.DataError, match="no direction"):
+        dw.gather_evidence(dw.Values(train.ids, [0.0, 1.0, 2.0], "m", 3), train, validation)
+    seen = dw.gather_evidence(retrained(train), train, validation)
+    found = links(seen, "lowest-neighbours")
+    assert [gap for _, gap, _ in found.of_row(0)] == [1.0, 1.0, 1.0]
+    assert 1.0 in [gap for point, gap, _ in found.of_row(1) if point == 2]
+
+
 def test_links_do_not_depend_on_slabs(monkeypatch: pytest.MonkeyPatch) -> None:
     whole = links(dw.gather_evidence(VALUES, TRAIN, VALIDATION), "lowest-neighbours")
     monkeypatch.setattr("dataworth.valuation.evidence._SLAB", 4 * 7)

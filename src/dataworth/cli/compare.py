@@ -20,8 +20,8 @@ def _data(*names: str, help: str, metavar: str | None = None) -> Any:
     return typer.Option(*names, help=help, metavar=metavar, rich_help_panel="Data")
 
 
-def _curves(*names: str, help: str, metavar: str | None = None, min: int | None = None) -> Any:
-    return typer.Option(*names, help=help, metavar=metavar, min=min, rich_help_panel="Curves")
+def _curves(*names: str, help: str, metavar: str | None = None, min: int | None = None, max: int | None = None) -> Any:
+    return typer.Option(*names, help=help, metavar=metavar, min=min, max=max, rich_help_panel="Curves")
 
 
 def _output(*names: str, help: str, metavar: str | None = None) -> Any:
@@ -75,7 +75,8 @@ def compare(
         int | None, _curves("--repeats", metavar="N", help="Random orders to average; default 5.", min=1)
     ] = None,
     seed: Annotated[
-        int | None, _curves("--seed", metavar="N", help="Of random orders and the model; default 0.")
+        int | None,
+        _curves("--seed", metavar="N", help="Of random orders and the model; default 0.", min=0, max=2**32 - 1),
     ] = None,
     report: Annotated[
         Path | None, _output("--report", metavar="FILE", help="Write a page that shows and explains it all (.html).")
@@ -91,6 +92,7 @@ def compare(
         train,
     )
     import dataworth as dw
+    from dataworth.report.precision import drowned_methods
 
     results = _load(files)
     pair = None
@@ -115,8 +117,19 @@ def compare(
     if as_json:
         show_json({**compared.to_json(), "report": report and str(report)})
     else:
-        tables = [compared.table(name) for name in ("spearman", "lowest-overlap", "summary") if name in compared]
-        show([repr(compared), *tables, "", *([f"report written to {report}"] if report else [])])
+        tables = [
+            compared.table(name) for name in ("spearman", "lowest-overlap", "summary", "detection") if name in compared
+        ]
+        noise = drowned_methods(compared)
+        show(
+            [
+                repr(compared),
+                *tables,
+                "",
+                *([f"note: {noise}"] if noise else []),
+                *([f"report written to {report}"] if report else []),
+            ]
+        )
 
 
 def _check(files: list[Path], rows: dict[str, Any], curves: dict[str, Any], train: Path | None) -> None:

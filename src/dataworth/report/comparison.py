@@ -8,7 +8,8 @@ from dataworth.records import Evidence, Exhibit, Table
 from dataworth.records.comparison import Comparison
 from dataworth.records.evidence import Cell
 from dataworth.report.charts import draw_matrix
-from dataworth.report.parts import Extra, Group, Picture, Section, drawn, plural, shown_evidence, text_grid
+from dataworth.report.parts import Extra, Group, Picture, Section, drawn, shown_evidence, text_grid
+from dataworth.report.precision import drowned_methods
 from dataworth.report.text import figure
 
 __all__ = ["comparison_section"]
@@ -47,6 +48,7 @@ def comparison_section(compared: Comparison) -> Section:
         is_values=False,
         is_comparison=True,
         short=_in_short(compared),
+        flags=[f"{said[0].upper()}{said[1:]}."] if (said := drowned_methods(compared)) else [],
         facts=[(str(name), str(fact)) for name, fact in compared.facts.items()],
         groups=[group for group in groups if group.pictures or group.extras],
     )
@@ -100,11 +102,6 @@ def _in_short(compared: Comparison) -> str:
                 f" Their orders agree least between {one} and {other} (rank correlation {figure(least, 2)}), most "
                 f"between {same} and {alike} ({figure(most, 2)})."
             )
-    if _SUMMARY in compared:
-        table = compared.table(_SUMMARY)
-        figures = len(table.columns) - 2
-        first = table.columns["method"][0]
-        said += f" Over {figures} {plural(figures, 'figure')}, {first} has the best mean place, on this data set."
     return said
 
 

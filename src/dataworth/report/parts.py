@@ -169,7 +169,11 @@ class Section:
     promises: Sequence[str] = ()
     not_covered: Sequence[str] = ()
     has_owners: bool = False
-    has_errors: bool = False
+    has_errors: bool = False  # above zero
+    is_retrained: bool = False
+    has_links: bool = False
+    has_classes: bool = False
+    has_curves: bool = False
     thing: str = "row"  # what has the values
     how: str = ""
     short: str = ""
@@ -177,7 +181,7 @@ class Section:
     facts: Sequence[tuple[str, str]] = ()
     cards: Sequence[Card] = ()
     distribution: Picture | None = None
-    lists: Sequence[tuple[str, str, list[Row]]] = ()
+    lists: Sequence[tuple[str, str, list[Row], str]] = ()  # heading, what is said, rows, how nearness was measured
     matches: Sequence[MatchList] = ()
     pictures: Sequence[Picture] = ()
     checks: Sequence[Picture] = ()
@@ -209,23 +213,47 @@ def distribution_of(values: Values, zero: int, thing: str = "row") -> Picture:
     edges, counts, beyond = bin_values(shown)
     five = np.quantile(v, [0.05, 0.5, 0.95])
     places = decimals_of([five[0], five[2]])
-    low, middle, high = (figure(float(number), places) for number in five)
-    bottom, top = figure(float(v.min()), places), figure(float(v.max()), places)
-    caption = (
-        f"Half of the {thing}s have a value {'of at most' if middle == bottom else 'below'} {middle}; nine in ten lie "
-        f"between {low} and {high}. The lowest is {bottom}, the highest {top}."
-    )
+
+    def write(number: float) -> str:  # what is not zero is not written as zero
+        return figure(number, None if number and places is not None and abs(number) < 10.0**-places else places)
+
+    low, middle, high, bottom, top = (write(float(number)) for number in (*five, v.min(), v.max()))
+    across = "value"
     if apart:
-        caption += f" The {zero:,} {thing}s worth exactly zero are left out of the picture."
+        above, below = int((v > 0).sum()), int((v < 0).sum())
+        title = "How the values that are not zero are distributed"
+        across = f"value; {zero:,} {thing}s at exactly zero are not drawn"
+        caption = (
+            f"{zero:,} of {v.size:,} {thing}s are worth exactly zero, and the picture leaves them out; {below:,} "
+            f"{plural(below, 'is', 'are')} below zero and {above:,} above."
+        )
+    else:
+        caption = _halves(v, float(five[1]), middle, thing)
+    if five[0] < five[2]:
+        caption += f" Nine in ten lie between {low} and {high}."
+    caption += f" The lowest is {bottom}, the highest {top}."
     if beyond:
         caption += (
             f" {beyond:,} far-off {plural(beyond, f'{thing} is', f'{thing}s are')} counted in the outermost bars."
         )
     if counts.size == 1:
         return Picture(title, "", caption, None)
-    alt = f"Histogram of the values of {shown.size:,} {thing}s, from {bottom} to {top}, median {middle}."
+    of = f"{shown.size:,} {thing}s that are not worth zero" if apart else f"{shown.size:,} {thing}s"
+    alt = f"Histogram of the values of {of}, from {bottom} to {top}{'' if apart else f', median {middle}'}."
     table = Table("bins", title, {"from": edges[:-1].tolist(), "to": edges[1:].tolist(), f"{thing}s": counts.tolist()})
-    return Picture(title, draw_bins(edges, counts, alt, up=f"{thing}s"), caption, text_grid(table))
+    return Picture(title, draw_bins(edges, counts, alt, across=across, up=f"{thing}s"), caption, text_grid(table))
+
+
+def _halves(v: np.ndarray[Any, Any], median: float, written: str, thing: str) -> str:
+    """Where the middle of the values is; ties with it are counted, so that a half is one."""
+    below, above = int((v < median).sum()), int((v > median).sum())
+    tied = v.size - below - above
+    if tied <= 1:
+        return f"Half of the {thing}s have a value below {written}."
+    return (
+        f"{below:,} {plural(below, thing)} {plural(below, 'has', 'have')} a value below {written}, {above:,} above; "
+        f"the {tied:,} in between have this very value."
+    )
 
 
 def opening(text: str) -> str:

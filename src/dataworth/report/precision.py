@@ -5,10 +5,21 @@ from __future__ import annotations
 import numpy as np
 
 from dataworth.records import Values
+from dataworth.records.comparison import Comparison
 
-__all__ = ["below_beyond_errors", "cautions", "drowned", "mean_error", "noise_in_spread", "rough", "sampled"]
+__all__ = [
+    "below_beyond_errors",
+    "cautions",
+    "drowned",
+    "drowned_methods",
+    "mean_error",
+    "noise_in_spread",
+    "rough",
+    "sampled",
+]
 
 _DROWNED = 0.5  # of the variance of the values
+_SAID_OF_DROWNED = "the errors are as large as the differences between values, which say little yet"
 _FEW_DRAWS = 10  # errors from fewer vary so much that two of them hold clearly less than 95 in 100 values
 
 
@@ -50,7 +61,31 @@ def drowned(values: Values) -> str:
     noise = noise_in_spread(values)
     if noise is None or noise < _DROWNED:
         return ""
-    return "the errors are as large as the differences between values, which say little yet"
+    return _SAID_OF_DROWNED
+
+
+def drowned_methods(compared: Comparison) -> str:
+    """The same of the methods of a comparison, which are named; empty where there are none.
+
+    Example:
+        >>> import dataworth as dw
+        >>> loud = dw.Values(["a", "b"], [0.1, 0.2], method="Loud()", n_validation=1, errors=[0.3, 0.3])
+        >>> sure = dw.Values(["a", "b"], [0.1, 0.2], method="Sure()", n_validation=1)
+        >>> drowned_methods(dw.compare_values([loud, sure]))
+        'of Loud, the errors are as large as the differences between values, which say little yet'
+    """
+    columns = compared.table("methods").columns if "methods" in compared else {}
+    noises = columns.get("noise in the spread", ())
+    names = (
+        [
+            str(name)
+            for name, noise in zip(columns["method"], noises, strict=True)
+            if isinstance(noise, int | float) and noise >= _DROWNED
+        ]
+        if noises
+        else []
+    )
+    return f"of {', '.join(names)}, {_SAID_OF_DROWNED}" if names else ""
 
 
 def rough(values: Values) -> str:

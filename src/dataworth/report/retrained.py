@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dataworth.records import Table, Values
+from dataworth.records.evidence import Cell
 from dataworth.report.charts import draw_error_band, draw_error_bars
 from dataworth.report.parts import Card, Picture, plural, text_grid
 from dataworth.report.precision import cautions, mean_error, sampled
@@ -84,14 +85,20 @@ def picture_of_errors(values: Values) -> Picture | None:
     places = error_places(values)
     low, high = figure(float(v.min()), places), figure(float(v.max()), places)
     lead = f"The values of {n:,} {thing}s from {low} to {high}"
-    caption = _said(v, errors, thing, few) if sampled(values) else "Nothing was sampled, so there are no errors."
+    if sampled(values):
+        caption = _said(v, errors, thing, few)
+    elif np.isnan(errors).any():
+        caption = "Too few groups were tried to tell the errors."
+    else:
+        caption = "Nothing was sampled, so there are no errors."
     names = [str(name) for name in values.ids[order].tolist()]
     if few:
         drawn = draw_error_bars(names, v, 2 * errors, f"{lead}, as bars, highest first, with their errors.")
     else:
         drawn = draw_error_band(v, 2 * errors, f"{lead}, as a rising line in a band of errors.", across=f"{thing}s")
-    known = [None if np.isnan(error) else float(error) for error in errors]
-    columns = {thing: names, "value": v.tolist(), "standard error": known}
+    columns: dict[str, list[Cell]] = {thing: [*names], "value": v.tolist()}
+    if sampled(values):
+        columns["standard error"] = [None if np.isnan(error) else float(error) for error in errors]
     return Picture(title, drawn, caption, text_grid(Table("errors", title, columns)))
 
 

@@ -8,7 +8,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from dataworth.records import Evidence, Links, Release, Shares, Table, Values
+from dataworth.records import Evidence, Exhibit, Links, Release, Shares, Table, Values
 from dataworth.records.comparison import Comparison
 from dataworth.records.evidence import Cell
 from dataworth.records.privacy import in_words
@@ -113,7 +113,11 @@ def _of_values(values: Values) -> Section:
         title=f"Values by {name}" if name else "Values",
         is_values=True,
         has_owners=values.owners is not None,
-        has_errors=values.errors is not None,
+        has_errors=sampled(values),
+        is_retrained=values.errors is not None,
+        has_links=any(isinstance(piece, Links) for piece in values.evidence),
+        has_classes=any(piece.name.startswith("class-") for piece in values.evidence),
+        has_curves=any(isinstance(piece, Exhibit) and piece.y == "accuracy" for piece in values.evidence),
         thing=thing,
         flags=error_flags(values),
         how=how.format(thing=thing, article="an" if thing == "owner" else "a"),
@@ -258,11 +262,13 @@ def _headline(values: Values, below: int) -> list[Card]:
     cards = [
         Card(
             f"{v.size:,}",
-            f"{plural(v.size, thing)} valued, judged by {judges:,} validation {plural(judges, 'point')}",
+            f"{plural(v.size, thing)} valued, {_with_rows(values)}judged by {judges:,} validation "
+            f"{plural(judges, 'point')}",
         ),
         Card(f"{below:,}", f"{plural(below, thing)} below zero ({share(below / v.size)})"),
-        Card(figure(float(v.sum())), "sum of all values"),
     ]
+    if _sums_mean_something(values.method):
+        cards.append(Card(figure(float(v.sum())), "sum of all values"))
     if values.errors is not None:
         return [*cards, *error_cards(values)]
     gains = np.sort(v[v > 0])[::-1]
@@ -272,10 +278,25 @@ def _headline(values: Values, below: int) -> list[Card]:
     return cards
 
 
+def _with_rows(values: Values) -> str:
+    """How many rows the owners have together, where that is known."""
+    rows = values.provenance.get("rows")
+    return (
+        f"with {rows:,} {plural(rows, 'row')} in all, " if thing_of(values) == "owner" and isinstance(rows, int) else ""
+    )
+
+
+def _sums_mean_something(method: str) -> bool:
+    """Whether values sum to what everybody gains over nobody, as Shapley values do and no others."""
+    name, _, settings = method.partition("(")
+    shapley = name.strip().endswith("Shapley") and name.strip() != "BetaShapley"
+    return shapley and ("semivalue=" not in settings or "semivalue='shapley'" in settings)
+
+
 # -- rows and their neighbours ---------------------------------------------------------------------
 
 
-def _lists(values: Values) -> list[tuple[str, str, list[Row]]]:
+def _lists(values: Values) -> list[tuple[str, str, list[Row], str]]:
     thing = thing_of(values)
     found = {piece.name: piece for piece in values.evidence}
     links = {end: found.get(name) for end, name in _NEIGHBOURS.items()}
@@ -293,8 +314,10 @@ def _lists(values: Values) -> list[tuple[str, str, list[Row]]]:
         end: len(set(near.row_ids.tolist())) if isinstance(near, Links) and len(near) else ROWS_SHOWN
         for end, near in links.items()
     }
+    notes = {end: near.note if isinstance(near, Links) else "" for end, near in links.items()}
     if len(values) <= max(sizes.values()):
-        return [(f"All {thing}s", "Lowest value first.", rows("lowest", values.lowest(len(values))))]
+        every = rows("lowest", values.lowest(len(values)))
+        return [(f"All {thing}s", "Lowest value first.", every, notes["lowest"])]
     low = (
         "Wrong labels and rows from elsewhere make owners low; so do honest rows that are merely rare."
         if thing == "owner"
@@ -302,8 +325,13 @@ def _lists(values: Values) -> list[tuple[str, str, list[Row]]]:
         "beside honest rows that are merely rare."
     )
     return [
-        (f"Lowest {thing}s", low, rows("lowest", values.lowest(sizes["lowest"]))),
-        (f"Highest {thing}s", "What the model leans on most.", rows("highest", values.highest(sizes["highest"]))),
+        (f"Lowest {thing}s", low, rows("lowest", values.lowest(sizes["lowest"])), notes["lowest"]),
+        (
+            f"Highest {thing}s",
+            "What the model leans on most.",
+            rows("highest", values.highest(sizes["highest"])),
+            notes["highest"],
+        ),
     ]
 
 

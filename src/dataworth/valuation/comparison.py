@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -12,7 +14,7 @@ from dataworth.errors import DataError, InputError, MethodError
 from dataworth.records import Evidence, Exhibit, Points, Table, Values
 from dataworth.records.comparison import Comparison
 from dataworth.records.evidence import Cell
-from dataworth.valuation.curves import ADDED, REMOVED, Retraining, lines_of, match_ids, values_of
+from dataworth.valuation.curves import ADDED, REMOVED, Retraining, check_seed, lines_of, match_ids, values_of
 from dataworth.valuation.experiments import (
     BEST,
     FOUND,
@@ -28,6 +30,7 @@ from dataworth.valuation.task import bar
 __all__ = ["compare_values"]
 
 LOWEST = 0.1
+LONG = 60  # characters of a method's text that are too many for a name
 _TAKEN = ("", "method", "random", "chance", BEST, RANDOM)  # what names columns and lines of its own
 _BASELINE = "random"
 
@@ -59,8 +62,9 @@ def compare_values(
 
     Args:
         results: Values of the same rows, matched by id, in any order: a sequence, where each is called after its
-            method (with its settings, or a number, where that is not enough to tell them apart), or a mapping from
-            names to values.
+            method (where that is not enough to tell them apart, with its settings, or if they are long, with the
+            class of its model; and with a number where they are still the same), or a mapping from names to
+            values.
         train: The points that were valued; for curves.
         test: Points that judge the curves: other ones than those that gave the values, or the curves flatter methods
             that looked at them most.
@@ -74,7 +78,8 @@ def compare_values(
     Returns:
         For :func:`dataworth.write_report`, with this evidence, each under its name:
 
-        - ``summary``: with curves or bad rows: the figures of each method, best mean place first.
+        - ``summary``: with curves or bad rows: the figures of each method, lowest mean place first. In a curve no
+          method leads another by less than random orders differ among themselves.
         - ``methods``: method, judges, and where standard errors are known, how much of the spread is noise.
         - ``spearman``, ``kendall``: rank correlations (Kendall's tau-b), None where all values are equal.
         - ``lowest-overlap``: of the lowest tenths of two methods, the rows in both divided by the rows in either. Of
@@ -87,7 +92,8 @@ def compare_values(
         InputError: Fewer than two results, something other than values, a name that cannot be used, or ``bad`` is no
             mask of some but not all rows.
         DataError: The results, or they and ``train``, are not of the same rows.
-        MethodError: Some but not all of ``train``, ``test`` and ``model`` were given, or the model cannot be trained.
+        MethodError: Some but not all of ``train``, ``test`` and ``model`` were given, the seed is none, or the model
+            cannot be trained.
 
     Example:
         >>> import dataworth as dw
@@ -99,6 +105,7 @@ def compare_values(
         [('One', 1.0, 1.0), ('Turned', 1.0, 1.0)]
     """
     named = _named(results)
+    check_seed(seed)
     if (test is None) != (model is None) or (test is not None and train is None):
         given = [name for name, thing in (("train", train), ("test", test), ("model", model)) if thing is not None]
         raise MethodError(f"curves need train, test and model together, not {', '.join(given)} alone")
@@ -113,7 +120,7 @@ def compare_values(
         _matrix("kendall", "Kendall's rank correlation (tau-b)", names, by_row, _kendall, _PAIRS_NOTE),
         _overlaps(names, by_row),
     ]
-    figures: dict[str, tuple[bool, list[float | None]]] = {}  # name: whether high is good; by method, then at random
+    figures: dict[str, _Figure] = {}
     notes: list[str] = []
     if test is not None and train is not None:
         job = Retraining(model, train, test, fractions=fractions, repeats=repeats, seed=seed)
@@ -130,16 +137,21 @@ def compare_values(
         notes.append(
             "Lowest and highest removed, highest and lowest added: mean accuracy along the curve, which is the area "
             "under it divided by its width. Lowest removed and highest added: higher is better; the other two: lower. "
-            f"Single random orders had areas up to {spread:.3f} apart: smaller differences may be chance."
+            + (
+                f"Single random orders had areas up to {spread[REMOVED]:.3f} apart where rows leave and up to "
+                f"{spread[ADDED]:.3f} where they come: smaller differences may be chance, and are no lead."
+                if repeats > 1
+                else "How much of that is chance, a single random order does not tell: ask for more repeats."
+            )
         )
     if bad is not None:
         table, picture = _detection(aligned, bad)
         evidence += [table, picture]
         n_bad = int(np.asarray(bad).sum())
         facts["Rows known to be bad"] = f"{n_bad:,}"
-        figures["AUROC"] = (True, [*_floats(table, "AUROC"), 0.5])
-        figures["average precision"] = (True, [*_floats(table, "average precision"), n_bad / len(first)])
-        figures["F1"] = (True, [*_floats(table, "F1"), None])
+        figures["AUROC"] = _Figure(True, [*_floats(table, "AUROC"), 0.5])
+        figures["average precision"] = _Figure(True, [*_floats(table, "average precision"), n_bad / len(first)])
+        figures["F1"] = _Figure(True, [*_floats(table, "F1"), None])
         notes.append("AUROC, average precision and F1 (of two clusters): finding the rows known to be bad.")
     if figures:
         evidence.insert(0, _summary(names, figures, notes))
@@ -168,7 +180,7 @@ def _named(results: Sequence[Values] | Mapping[str, Values]) -> dict[str, Values
     short = [_short(values.method) for values in given]
     names: dict[str, Values] = {}
     for name, values in zip(short, given, strict=True):
-        wanted = name if short.count(name) == 1 else values.method
+        wanted = name if short.count(name) == 1 else _with_model(values.method)
         unique, count = wanted or "unnamed", 1
         while unique in names or unique in _TAKEN:
             count += 1
@@ -180,6 +192,18 @@ def _named(results: Sequence[Values] | Mapping[str, Values]) -> dict[str, Values
 def _short(method: str) -> str:
     """A method's name without its settings."""
     return method.partition("(")[0].strip() or method.strip()
+
+
+def _with_model(method: str) -> str:
+    """A method's text; one too long for a name and legend, as its name and the class of its model."""
+    name, _, rest = method.partition("(")
+    first = re.match(r"(\w+)\(", rest)
+    if len(method) <= LONG or first is None:
+        return method
+    steps = list(re.finditer(r"\('[^']*',\s+(\w+)\(", rest)) if first[1] == "Pipeline" else []
+    depths = [sum(map(rest[: step.start()].count, "([")) - sum(map(rest[: step.start()].count, ")]")) for step in steps]
+    last = [step for step, depth in zip(steps, depths, strict=True) if depth == depths[0]][-1:]
+    return f"{name}({(last or [first])[0][1]})"
 
 
 def _aligned(named: Mapping[str, Values], train: Points | None) -> dict[str, Values]:
@@ -284,8 +308,9 @@ def _methods(aligned: Mapping[str, Values], named: Mapping[str, Values]) -> Tabl
     ]
     columns["spread of values"] = [float(values.values.std()) for values in aligned.values()]
     note = "Spread: the standard deviation of a method's values. Values of different methods have different scales."
-    if any(values.errors is not None for values in aligned.values()):
-        known = [_known(values.errors) for values in aligned.values()]
+    known = [_known(values.errors) for values in aligned.values()]
+    known = [off if (off > 0).any() else off[:0] for off in known]  # nothing is said of errors that are all 0
+    if any(off.size for off in known):
         columns["mean standard error"] = [float(off.mean()) if off.size else None for off in known]
         columns["noise in the spread"] = [
             _noise(values.values, off) for values, off in zip(aligned.values(), known, strict=True)
@@ -293,7 +318,7 @@ def _methods(aligned: Mapping[str, Values], named: Mapping[str, Values]) -> Tabl
         note += (
             " Noise in the spread: the part of the variance of a method's values that is its own sampling, 0 to 1; "
             "the more there is, the lower its correlation with anything. Rows whose standard error is not known are "
-            "left out of both. Methods without standard errors do not sample."
+            "left out of both. Methods without standard errors, or with errors of 0, left nothing to chance."
         )
     return Table("methods", "The methods", columns, note)
 
@@ -314,11 +339,11 @@ def _noise(values: NDArray[np.float64], known: NDArray[np.float64]) -> float | N
 
 def _curves(
     aligned: Mapping[str, Values], job: Retraining, progress: bool | None
-) -> tuple[list[Evidence], dict[str, tuple[bool, list[float | None]]], float]:
-    """The pictures; by name of a curve whether high is good and the areas; how far areas of random orders differ."""
+) -> tuple[list[Evidence], dict[str, _Figure], dict[str, float]]:
+    """The pictures; the areas by name of a curve; how far areas of random orders differ as rows leave, and come."""
     pictures: list[Evidence] = []
-    areas: dict[str, tuple[bool, list[float | None]]] = {}
-    spread = 0.0
+    areas: dict[str, _Figure] = {}
+    spread: dict[str, float] = {}
     orders = job.orders
     accuracies: dict[str, tuple[dict[str, list[float]], list[list[float]]]] = {}
     with bar(len(_CURVES) * (len(aligned) + len(orders.random)), "Training for the curves", progress) as tick:
@@ -337,8 +362,9 @@ def _curves(
         random = np.array(runs)
         table = Table(name, title, {kind: job.shares, **lines, _BASELINE: random.mean(axis=0).tolist()})
         of_runs = [area_of(job.shares, run_of) for run_of in random]
-        spread = max(spread, max(of_runs) - min(of_runs))
-        areas[short] = (is_good, [area_of(job.shares, line) for line in (*lines.values(), random.mean(axis=0))])
+        spread[kind] = max(of_runs) - min(of_runs)  # the same orders for both ends
+        of_lines = [area_of(job.shares, line) for line in (*lines.values(), random.mean(axis=0))]
+        areas[short] = _Figure(is_good, [*of_lines], spread[kind])
         pictures.append(_picture(table, kind, [*lines, _BASELINE], is_good, job))
     return pictures, areas, spread
 
@@ -400,31 +426,53 @@ def _detection(aligned: Mapping[str, Values], bad: ArrayLike) -> tuple[Table, Ex
 # -- all in one table ------------------------------------------------------------------------------
 
 
-def _summary(
-    names: Sequence[str], figures: Mapping[str, tuple[bool, list[float | None]]], notes: Sequence[str]
-) -> Table:
-    """The figures of each method, best mean place first, and of chance below them."""
-    from scipy.stats import rankdata
+@dataclass(frozen=True)
+class _Figure:
+    """One figure of every method.
 
-    places = np.full((len(figures), len(names)), np.nan)
-    for row, (high_is_good, cells) in zip(places, figures.values(), strict=True):
-        known = [i for i, cell in enumerate(cells[: len(names)]) if cell is not None]
-        signed = [(-1 if high_is_good else 1) * float(cells[i] or 0.0) for i in known]
-        row[known] = rankdata(np.round(signed, 12)) if known else []
+    Args:
+        high_is_good: Whether more of it is better.
+        cells: Of each method, then of chance; None where it is not known.
+        chance: Differences up to this are no lead.
+    """
+
+    high_is_good: bool
+    cells: list[float | None]
+    chance: float = 0.0
+
+    def places(self, n: int) -> NDArray[np.float64]:
+        """Of each of the ``n`` methods one more than how many lead it, ``(n,)``; NaN where the figure is not known."""
+        merit = np.array([np.nan if cell is None else cell for cell in self.cells[:n]]) * (
+            1 if self.high_is_good else -1
+        )
+        led_by = (merit[np.newaxis] - merit[:, np.newaxis] > self.chance + 1e-12).sum(axis=1)  # nothing leads NaN
+        return np.where(np.isnan(merit), np.nan, 1.0 + led_by)
+
+
+def _summary(names: Sequence[str], figures: Mapping[str, _Figure], notes: Sequence[str]) -> Table:
+    """The figures of each method, lowest mean place first, and of chance below them."""
+    places = np.array([of.places(len(names)) for of in figures.values()])
     counted = ~np.isnan(places)
     mean = np.where(counted.any(axis=0), np.nansum(places, axis=0) / np.maximum(counted.sum(axis=0), 1), np.inf)
-    order = sorted(range(len(names)), key=lambda i: (mean[i], names[i]))
+    order = np.argsort(mean, kind="stable").tolist()  # equal ones in the order given
+    best = [names[i] for i in order if mean[i] == mean[order[0]] and np.isfinite(mean[i])]
     columns: dict[str, list[Cell]] = {
         "method": [*(names[i] for i in order), "chance"],
         "mean place": [*(float(mean[i]) if np.isfinite(mean[i]) else None for i in order), None],
     }
-    for name, (_, cells) in figures.items():
-        columns[name] = [*(cells[i] for i in order), cells[-1]]
+    for name, of in figures.items():
+        columns[name] = [*(of.cells[i] for i in order), of.cells[-1]]
+    said = (
+        "Mean place: over the columns that follow it, where a method's place is one more than how many methods lead "
+        "it; 1 is to be led in none of them."
+    )
+    if len(best) > 1:
+        said += f" {', '.join(best[:-1])} and {best[-1]} share the best mean place."
     return Table(
         "summary",
-        "All figures, best mean place first",
+        "All figures",
         columns,
-        note=" ".join([*notes, "Mean place: over the columns that follow it; 1 is the best in all of them."]),
+        note=" ".join([*notes, said]),
     )
 
 

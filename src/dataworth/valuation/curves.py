@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from dataworth.errors import DataError, MethodError
 from dataworth.records import Points, Table, Values
+from dataworth.valuation.parameters import check_whole
 from dataworth.valuation.reading import check_same_features
 
 __all__ = [
@@ -18,6 +19,7 @@ __all__ = [
     "REMOVED",
     "Orders",
     "Retraining",
+    "check_seed",
     "lines_of",
     "match_ids",
     "removal_curve",
@@ -27,6 +29,7 @@ __all__ = [
 
 DEFAULT_FRACTIONS = tuple(round(0.05 * step, 2) for step in range(11))
 REMOVED, ADDED = "removed", "added"
+MOST_SEED = 2**32 - 1  # what models take
 _RUNS = ("random", "random, lowest run", "random, highest run")
 
 
@@ -67,7 +70,7 @@ def removal_curve(
         DataError: The ids of ``values`` and ``train`` differ, or ``train`` and ``validation`` do not have the
             same features.
         MethodError: The labels are numbers with fractions, the model is no classifier or cannot be trained on
-            a remainder, or the fractions or repeats make no sense.
+            a remainder, or the fractions, repeats or seed make no sense.
 
     Example:
         >>> import dataworth as dw
@@ -134,8 +137,8 @@ class Retraining:
 
     Raises:
         DataError: ``train`` and ``judges`` do not have the same features.
-        MethodError: The labels are numbers with fractions, the model is no classifier, or the fractions or repeats
-            make no sense.
+        MethodError: The labels are numbers with fractions, the model is no classifier, or the fractions, repeats or
+            seed make no sense.
 
     Example:
         >>> import dataworth as dw, numpy as np
@@ -156,6 +159,7 @@ class Retraining:
         repeats: int = 5,
         seed: int = 0,
     ) -> None:
+        check_seed(seed)
         check_same_features(train, judges)
         if not (train.has_classes and judges.has_classes):
             raise MethodError(
@@ -310,6 +314,21 @@ def match_ids(given: NDArray[Any], wanted: NDArray[Any]) -> NDArray[np.intp]:
     if missing or given.size != wanted.size:
         raise DataError(f"{missing} of {wanted.size} rows have no value, and there are {given.size} values")
     return at
+
+
+def check_seed(seed: int) -> None:
+    """Refuse a seed that random orders or models cannot take.
+
+    Raises:
+        MethodError: No whole number, or one below 0 or above ``2**32 - 1``.
+
+    Example:
+        >>> check_seed(-1)
+        Traceback (most recent call last):
+        ...
+        dataworth.errors.MethodError: seed must be an integer from 0 to 4294967295, not -1
+    """
+    check_whole("seed", seed, 0, MOST_SEED)
 
 
 def _check_fractions(fractions: Sequence[float]) -> list[float]:

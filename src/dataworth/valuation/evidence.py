@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,7 @@ from dataworth.errors import InputError, MethodError
 from dataworth.kernels.neighbors import METRICS, Metric, check_directions, pair_distance
 from dataworth.records import Evidence, Exhibit, Links, Points, Table, Values
 from dataworth.valuation.content import excerpt, thumbnail
-from dataworth.valuation.curves import lines_of, removal_curve, values_of
+from dataworth.valuation.curves import check_seed, lines_of, removal_curve, values_of
 from dataworth.valuation.reading import check_same_features
 
 __all__ = ["gather_evidence"]
@@ -20,6 +21,7 @@ __all__ = ["gather_evidence"]
 CLASSES_SHOWN = 100
 FEATURES_SHOWN = 12  # columns of a row without a picture or text
 _SLAB = 4_000_000  # features of validation points looked at together: 32 MB of float64
+_SCALED = " in features standardised by the validation rows"
 
 
 def gather_evidence(
@@ -45,7 +47,9 @@ def gather_evidence(
         train: The points that were valued.
         validation: The points that judged.
         metric: Distance in which the nearest validation points are found: ``"cosine"`` or ``"euclidean"``,
-            best the one the method used.
+            best the one the method used. For values by retraining, where no method says what is near, features are
+            first standardised by the validation rows (a column constant there is only centred), so that units do not
+            decide; a row without a direction then has the cosine distance 1 to every other.
         rows: How many of the lowest and of the highest rows to show.
         neighbours: How many of the nearest validation points to show for each.
         bad: Boolean mask of the rows of ``train`` known to be bad, if that is known; gives the detection
@@ -65,10 +69,10 @@ def gather_evidence(
 
     Raises:
         DataError: The ids of ``values`` and ``train`` differ, or ``train`` and ``validation`` do not have the
-            same features, or a row shown is a zero vector under cosine.
+            same features, or a row shown is a zero vector under cosine (not for values by retraining).
         InputError: ``bad`` is no mask of the rows, or marks none or all of them.
-        MethodError: ``metric``, ``rows`` or ``neighbours`` make no sense, ``model`` is no classifier, or the values are
-            of owners, of whom there is no such evidence.
+        MethodError: ``metric``, ``rows``, ``neighbours`` or ``seed`` make no sense, ``model`` is no classifier, or the
+            values are of owners, of whom there is no such evidence.
         MissingExtra: Pictures are to be shown and Pillow is not installed.
 
     Example:
@@ -84,14 +88,17 @@ def gather_evidence(
     for name, count in (("rows", rows), ("neighbours", neighbours)):
         if isinstance(count, bool) or not isinstance(count, int) or count < 1:
             raise MethodError(f"{name} must be a positive integer, not {count!r}")
+    check_seed(seed)
     check_same_features(train, validation)
     by_row = values_of(values, train)
     ends = {"lowest": np.argsort(by_row, kind="stable")[:rows], "highest": np.argsort(-by_row, kind="stable")[:rows]}
     shown = np.unique(np.concatenate(list(ends.values())))
-    near = dict(zip(shown.tolist(), _nearest(train.x[shown], validation.x, metric, neighbours), strict=True))
+    scale = _Scale.of(validation.x) if "path" in values.provenance and values.errors is not None else None
+    found = _nearest(train.x[shown], validation.x, metric, neighbours, scale)
+    near = dict(zip(shown.tolist(), found, strict=True))
 
     pieces: list[Evidence] = [
-        _neighbours(end, [(int(row), *near[int(row)]) for row in at], train, validation, metric)
+        _neighbours(end, [(int(row), *near[int(row)]) for row in at], train, validation, metric, scale is not None)
         for end, at in ends.items()
     ]
     if train.has_classes and np.unique(train.y).size <= CLASSES_SHOWN:
@@ -110,28 +117,65 @@ def gather_evidence(
 # -- neighbours ------------------------------------------------------------------------------------
 
 
+@dataclass(frozen=True, eq=False)
+class _Scale:
+    """What brings features to one scale: a mean and a width each, ``(d,)``."""
+
+    mean: NDArray[np.float64]
+    width: NDArray[np.float64]
+
+    @classmethod
+    def of(cls, points: NDArray[Any]) -> _Scale:
+        mean = points.mean(axis=0, dtype=np.float64)
+        total = np.zeros_like(mean)
+        for slab in _slabs(points):
+            total += ((slab - mean) ** 2).sum(axis=0)
+        width = np.sqrt(total / len(points))
+        width[(points.min(axis=0) == points.max(axis=0)) | (width == 0)] = 1.0  # what rounding leaves is no width
+        return cls(mean, width)
+
+    def __call__(self, rows: NDArray[Any]) -> NDArray[np.float64]:
+        scaled: NDArray[np.float64] = (rows - self.mean) / self.width
+        return scaled
+
+
+def _slabs(points: NDArray[Any]) -> Iterator[NDArray[Any]]:
+    height = max(1, _SLAB // points.shape[1])
+    return (points[at : at + height] for at in range(0, len(points), height))
+
+
 def _nearest(
-    rows: NDArray[Any], points: NDArray[Any], metric: Metric, count: int
+    rows: NDArray[Any], points: NDArray[Any], metric: Metric, count: int, scale: _Scale | None
 ) -> list[tuple[NDArray[np.intp], NDArray[np.float64]]]:
     """For each row, positions and exact distances of its nearest points, nearest first.
 
     The screen is a float64 product over slabs of points; the distances that are shown come from the one
     function that also decides who is a neighbour when values are computed.
     """
-    if metric == "cosine":
+    if metric == "cosine" and scale is None:
         for x in (rows, points):
             check_directions(np.sqrt(np.einsum("ij,ij->i", x, x, dtype=np.float64)))
+    if scale is not None:
+        rows = scale(rows)
     ready = _directions(rows) if metric == "cosine" else rows.astype(np.float64)
-    height = max(1, _SLAB // points.shape[1])
-    screen = np.hstack([_screen(ready, points[at : at + height], metric) for at in range(0, len(points), height)])
+    slabs = (slab if scale is None else scale(slab) for slab in _slabs(points))
+    screen = np.hstack([_screen(ready, slab, metric) for slab in slabs])
     count = min(count, len(points))
     nearest = []
     for row, gaps in zip(rows, screen, strict=True):
         at = np.argpartition(gaps, count - 1)[:count]
-        exact = np.array([pair_distance(row, points[i], metric) for i in at])
+        chosen = points[at] if scale is None else scale(points[at])
+        exact = np.array([_exact(row, point, metric) for point in chosen])
         order = np.lexsort((at, exact))
         nearest.append((at[order], np.maximum(exact[order], 0.0)))
     return nearest
+
+
+def _exact(row: NDArray[Any], point: NDArray[Any], metric: Metric) -> float:
+    """The distance; of what has no direction, that of two directions with nothing in common."""
+    if metric == "cosine" and not (row.any() and point.any()):
+        return 1.0
+    return pair_distance(row, point, metric)
 
 
 def _screen(ready: NDArray[np.float64], slab: NDArray[Any], metric: Metric) -> NDArray[np.float64]:
@@ -144,7 +188,8 @@ def _screen(ready: NDArray[np.float64], slab: NDArray[Any], metric: Metric) -> N
 
 def _directions(x: NDArray[Any]) -> NDArray[np.float64]:
     wide = x.astype(np.float64)
-    directions: NDArray[np.float64] = wide / np.linalg.norm(wide, axis=1, keepdims=True)
+    length = np.linalg.norm(wide, axis=1, keepdims=True)
+    directions: NDArray[np.float64] = wide / np.where(length > 0, length, 1.0)
     return directions
 
 
@@ -154,10 +199,12 @@ def _neighbours(
     train: Points,
     validation: Points,
     metric: Metric,
+    scaled: bool,
 ) -> Links:
     rows = np.repeat([row for row, _, _ in near], [at.size for _, at, _ in near])
     points = np.concatenate([at for _, at, _ in near])
     kind = "the same label" if train.has_classes else "the same target"
+    by = f"{metric} distance{_SCALED if scaled else ''}"
     return Links(
         f"{end}-neighbours",
         f"Nearest validation points of the {end} rows",
@@ -165,7 +212,7 @@ def _neighbours(
         point_ids=validation.ids[points],
         distance=np.concatenate([gaps for _, _, gaps in near]),
         same_label=train.y[rows] == validation.y[points],
-        note=f"Nearest first, by {metric} distance; the mark says whether the two have {kind}.",
+        note=f"Nearest first, by {by}; the mark says whether the two have {kind}.",
     )
 
 
