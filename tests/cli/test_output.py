@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 import dataworth as dw
-from dataworth.cli.output import show, write_text
+from dataworth.cli.output import check_file, make_folder, show, write_text
+from dataworth.errors import InputError
 
 
 def drawn(table: dw.Table, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> str:
@@ -46,6 +47,52 @@ def test_long_ids_are_folded_not_cut(monkeypatch: pytest.MonkeyPatch, capsys: py
 def test_a_very_wide_table_stays_readable(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     table = dw.Table("t", "A table", {f"a long column {j}": [j] for j in range(12)})
     assert drawn(table, monkeypatch, capsys) == f"\n{table.to_text()}\n"
+
+
+@pytest.mark.parametrize(
+    ("cells", "shown"),
+    [
+        ([0.001, 0.000952], ["0.00100", "0.00095"]),
+        ([0.5, 0.25], ["0.500", "0.250"]),
+        ([0.0123, 0.0124], ["0.0123", "0.0124"]),
+        ([-0.0181, 0.25, 0.0], ["-0.018", "0.250", "0.000"]),
+        ([1 / 6, 1 / 6 + 1e-15], ["0.167", "0.167"]),  # as good as equal
+        ([0.000952, 0.0001], ["9.52e-04", "1.00e-04"]),
+        ([1e-5, 1.001e-5], ["1.000e-05", "1.001e-05"]),
+        ([12345.678, 12345.679], ["12345.678", "12345.679"]),
+        ([1234567.8, 0.5], ["1.23e+06", "0.500"]),
+        ([0.0, 0.0], ["0.000", "0.000"]),
+        ([0.5, None, float("nan"), 3, True], ["0.500", "-", "-", "3", "yes"]),
+    ],
+)
+def test_numbers_of_a_column_are_written_alike(
+    cells: list[object], shown: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    table = dw.Table("t", "A table", {"value": cells})  # type: ignore[dict-item]
+    show([table])
+    assert capsys.readouterr().out.split()[-len(shown) :] == shown
+    assert drawn(table, monkeypatch, capsys).split()[-len(shown) :] == shown
+
+
+def test_a_folder_is_tried_by_writing_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    check_file(tmp_path / "v.parquet", "--out", ".parquet")
+    make_folder(tmp_path, "--work")
+    assert list(tmp_path.iterdir()) == []
+
+    def full(**_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("tempfile.NamedTemporaryFile", full)
+    with pytest.raises(InputError, match=r"for --out is not writable \(No space left on device\)"):
+        check_file(tmp_path / "v.parquet", "--out", ".parquet")
+    with pytest.raises(InputError, match=r"for --work is not writable \(No space"):
+        make_folder(tmp_path, "--work")
+
+
+@pytest.mark.skipif(not Path("/proc/self").is_dir(), reason="a folder that says it can be written to")
+def test_a_folder_where_nothing_can_be_made_is_refused() -> None:
+    with pytest.raises(InputError, match="not writable"):
+        check_file(Path("/proc/self/v.parquet"), "--out", ".parquet")
 
 
 def test_text_appears_whole_or_not_at_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 import re
+import signal
+import threading
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -17,6 +21,7 @@ from sklearn.neighbors import NearestCentroid
 
 import dataworth as dw
 from dataworth.cli.retraining import Model, build_model, facts_json, facts_text, parse_time
+from dataworth.valuation import retraining
 from tests.cli.conftest import Outcome, Run, blobs
 
 
@@ -72,7 +77,12 @@ def refused(done: Outcome, *words: str) -> None:
             ["--fits", "300", "--sampling", "antithetic", "--truncation", "0.1", "--seed", "3"],
             ("DataShapley", {"fits": 300, "sampling": "antithetic", "truncation": 0.1, "seed": 3}),
         ),
-        ("data-banzhaf", ["--target-error", "0.2"], ("DataBanzhaf", {"target_error": 0.2})),
+        ("data-banzhaf", ["--target-error", "0.2"], ("DataBanzhaf", {"target_error": 0.2, "fits": None})),
+        (
+            "data-banzhaf",
+            ["--target-error", "0.2", "--fits", "300"],
+            ("DataBanzhaf", {"target_error": 0.2, "fits": 300}),
+        ),
         (
             "beta-shapley",
             ["--alpha", "1", "--beta", "4", "--fits", "300", "--sampled"],
@@ -100,7 +110,8 @@ def test_the_text_says_how_it_went(points: Any, expected: Any) -> None:
     values = expected(dw.DataShapley(NearestCentroid(), fits=300))
     facts = values.provenance
     assert f"path: {facts['path']}" in done.out
-    assert f"{facts['coalitions']:,} coalitions ({facts['plan']}); ended because 300 fits were spent" in done.out
+    assert f"{facts['coalitions']:,} coalitions ({facts['plan']}); ended because the next draw" in done.out
+    assert "the next draw of up to 64 would pass 300 fits" in done.out
     assert f"mean standard error {values.errors.mean():.3g}" in done.out
     assert f"score {facts['score of everybody']:.6g} with everybody, 0.5 with nobody" in done.out
     below = int((values.values < -2 * values.errors).sum())
@@ -119,7 +130,7 @@ def test_json_has_the_same_facts(points: Any, expected: Any) -> None:
     held = json.loads(done.out)
     values = expected(dw.DataShapley(NearestCentroid(), fits=300))
     assert held["mean_standard_error"] == pytest.approx(values.errors.mean())
-    assert (held["rows"], held["players"], held["ended"]) == (24, "rows", "300 fits were spent")
+    assert (held["rows"], held["players"], held["ended"]) == (24, "rows", values.provenance["ended"])
     assert (held["path"], held["plan"]) == (values.provenance["path"], values.provenance["plan"])
     assert (held["coalitions"], held["score_of_nobody"]) == (values.provenance["coalitions"], 0.5)
     assert held["detection"]["auroc"] == pytest.approx(values.detection(np.arange(24) < 4).auroc)
@@ -167,6 +178,64 @@ def test_numbers_are_valued_too(run: Run, tmp_path: Path) -> None:
     refused(run("points", *asked, "--removal-model", "logistic-regression"), "--model linear-regression", "classes")
 
 
+def test_a_target_that_was_not_reached_is_said(points: Any) -> None:
+    words = "note: the target error of 1e-06 was not reached"
+    done = points("--fits", 300, "--target-error", 1e-6)
+    assert words in done.out
+    assert re.search(r"mean standard error 0\.0\d+; ", done.out)
+    assert json.loads(points("--fits", 300, "--target-error", 1e-6, "--json").out)["target_error"] == 1e-6
+    for reached in (["--target-error", 1], ["--fits", 300]):
+        assert "was not reached" not in points(*reached).out
+
+
+@pytest.mark.parametrize(
+    ("labels", "options", "warned"),
+    [
+        ([0, 1], ["--model", "ridge-regression"], "by --model ridge-regression; there are only 2 different ones"),
+        ([0.0, 1.0], ["--model", "linear-regression"], "by --model linear-regression"),
+        ([0.1, 0.9], ["--model", "linear-regression"], None),
+        ([0, 1], ["--model", "naive-bayes", "--scoring", "r2"], "by --scoring r2, but --model naive-bayes"),
+        ([0, 1], ["--model", "naive-bayes", "--scoring", "neg_mean_squared_error"], "by --scoring neg_mean"),
+        ([0, 1], ["--model", "naive-bayes", "--scoring", "neg_log_loss"], None),
+        ([0, 1], ["--model", "naive-bayes", "--scoring", "roc_auc"], None),
+    ],
+)
+def test_labels_taken_for_numbers_are_warned_of(
+    run: Run, tmp_path: Path, labels: list[float], options: list[str], warned: str | None
+) -> None:
+    file = tmp_path / "numbers.parquet"
+    x = np.random.default_rng(0).normal(size=12)
+    pq.write_table(pa.table({"a": x, "y": labels * 6}), file)
+    asked = ["--validation", file, "--label", "y", "--method", "leave-one-out", *options]
+    done = run("points", file, *asked, "--threads", 1)
+    assert done.code == 0
+    if warned is None:
+        assert done.err == ""
+    else:
+        assert done.err.startswith("dataworth: warning: labels are treated as numbers")
+        assert warned in done.err
+
+
+def test_bad_rows_are_no_feature_and_not_looked_for_among_owners(run: Run, points: Any, tmp_path: Path) -> None:
+    files = [tmp_path / "train.parquet", "--validation", tmp_path / "validation.parquet", "--label", "y"]
+    bare = pq.read_table(tmp_path / "train.parquet").drop_columns(["name"])
+    pq.write_table(bare, tmp_path / "train.parquet")
+    asked = [*files, "--owner", "who", "--method", "data-shapley", "--model", "ridge", "--players", "owners"]
+    done = run("points", *asked, "--bad", "wrong", "--report", tmp_path / "page.html")
+    assert (done.code, done.err) == (0, "")
+    assert "--bad kept 'wrong' out of the features; bad rows are not looked for among owners" in done.out
+    assert json.loads(run("points", *asked, "--bad", "wrong", "--json").out)["detection"] is None
+    assert run("points", *asked).code == 2  # without it, the validation rows miss a feature
+
+
+def test_few_are_shown_in_one_list(points: Any) -> None:
+    done = points("--players", "owners")
+    assert "All 3 values, highest first" in done.out
+    assert "standard error\n" not in done.out
+    rows = [line.split()[0] for line in done.out.splitlines() if line.startswith("owner-")]
+    assert sorted(rows) == ["owner-0", "owner-1", "owner-2"]
+
+
 # -- stopping and going on -------------------------------------------------------------------------
 
 
@@ -184,6 +253,7 @@ def test_work_is_kept_and_gone_on_with(points: Any, tmp_path: Path) -> None:
     gone_on, afresh = dw.Values.load(out), dw.Values.load(tmp_path / "afresh.parquet")
     np.testing.assert_array_equal(gone_on.values, afresh.values)
     np.testing.assert_array_equal(gone_on.errors, afresh.errors)
+    assert "took 4 of 9 draws kept before" in points("--fits", 300, "--work", work, "--resume").out
 
 
 def test_going_on_from_nothing_starts(points: Any, tmp_path: Path) -> None:
@@ -215,6 +285,57 @@ def test_a_stop_says_how_to_go_on(
     done = points(*kept)
     assert (done.code, done.out) == (130, "")
     assert done.err == f"dataworth: stopped; {said}\n"
+
+
+def test_being_terminated_keeps_what_was_found(
+    points: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    real, before = dw.value_points, signal.getsignal(signal.SIGTERM)
+
+    def value_points(*given: Any, **options: Any) -> dw.Values:
+        for moment in (0.5, 0.5):  # twice, as `timeout` does it
+            threading.Timer(moment, os.kill, (os.getpid(), signal.SIGTERM)).start()
+        return real(*given, **options)
+
+    monkeypatch.setattr(dw, "value_points", value_points)
+    work = tmp_path / "work"
+    done = points("--time", "60s", "--work", work)
+    assert (done.code, done.out) == (143, "")
+    assert done.err == "dataworth: stopped; go on with the same command and --resume\n"
+    assert signal.getsignal(signal.SIGTERM) is before
+    monkeypatch.setattr(dw, "value_points", real)
+    assert re.search(r"(went on from|took 4 of) [\d,]+ draws", points("--fits", 300, "--work", work, "--resume").out)
+
+
+def test_without_a_terminal_one_line_tells_the_time_left(points: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(retraining, "_SPEED_AFTER", 0.0)
+    done = points("--fits", 6400)
+    assert done.code == 0
+    assert re.fullmatch(
+        r"dataworth: about 6,400 coalitions, of which [\d,]+ are done; at this speed \d+ (seconds|minutes) more\n",
+        done.err,
+    )
+    monkeypatch.setattr(retraining, "_SPEED_AFTER", 10.0)
+    assert points("--fits", 6400).err == ""
+
+
+def test_what_cannot_be_written_is_told_with_what_is_there(
+    points: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: Any, **__: Any) -> NoReturn:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    out, page, work = tmp_path / "values.parquet", tmp_path / "page.html", tmp_path / "work"
+    monkeypatch.setattr(dw, "write_report", full)
+    done = points("--fits", 300, "--report", page, "--removal-model", "none", "--out", out, "--work", work)
+    assert (done.code, done.out) == (1, "")
+    assert f"--report {str(page)!r} cannot be written (No space left on device)" in done.err
+    assert f"the values are in {str(out)!r}; all draws are in {str(work)!r}, and the same command with" in done.err
+    assert "nothing was written" in points("--fits", 300, "--report", page, "--removal-model", "none").err
+    monkeypatch.setattr(dw.Values, "save", full)
+    done = points("--fits", 300, "--out", out, "--work", work, "--resume")
+    assert done.code == 1
+    assert done.err.endswith(f"all draws are in {str(work)!r}, and the same command goes on\n")
 
 
 @pytest.mark.parametrize(
@@ -275,7 +396,6 @@ def test_leave_one_out_is_neither_exact_nor_sampled(points: Any, option: str) ->
         (["--truncation", "0.1"], "--sampling permutations"),
         (["--truncation", "0.1", "--sampling", "stratified"], "--sampling permutations"),
         (["--resume"], "give --work too"),
-        (["--players", "owners", "--bad", "wrong"], "--bad is about rows"),
         (["--players", "owners", "--show-rows", "--report", "page.html"], "--show-rows is about rows"),
         (["--players", "owners", "--removal-model", "none", "--report", "page.html"], "--removal-model is about rows"),
         (["--fits", "0"], "1 or more"),
@@ -289,6 +409,38 @@ def test_what_does_not_go_together(
     points: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, options: list[str], words: str
 ) -> None:
     monkeypatch.chdir(tmp_path)
+    refused(points(*options), words)
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (["--fits", "0"], "--fits must be"),
+        (["--target-error", "-1"], "--target-error must be"),
+        (["--sampling", "permutations", "--truncation", "0"], "--truncation must be"),
+        (["--seed", "-1"], "--seed must be"),
+        (["--scoring", "charm"], "--scoring 'charm' is no scorer"),
+    ],
+)
+def test_wrong_options_are_told_as_options_before_any_file_is_read(run: Run, options: list[str], words: str) -> None:
+    missing = ["nothing.parquet", "--validation", "nothing.parquet", "--label", "y", "--model", "ridge"]
+    refused(run("points", *missing, "--method", "data-shapley", *options), f"dataworth: {words}")
+
+
+def test_alpha_is_told_before_any_file_is_read(run: Run) -> None:
+    missing = ["nothing.parquet", "--validation", "nothing.parquet", "--label", "y", "--model", "ridge"]
+    refused(run("points", *missing, "--method", "beta-shapley", "--alpha", 0), "dataworth: --alpha must be")
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (["--fits", "1"], "--fits 1 is less than two draws"),
+        (["--exact"], "more by sampling (--sampled)"),
+        (["--sampling", "permutations", "--fits", "10"], "or use --sampling stratified, whose draws"),
+    ],
+)
+def test_what_the_data_refuse_is_told_in_options_too(points: Any, options: list[str], words: str) -> None:
     refused(points(*options), words)
 
 
@@ -340,7 +492,7 @@ def test_noise_is_said(expected: Any) -> None:
         for off in (0.1, 10)
     )
     assert facts_json(loud)["mostly_noise"] is True
-    assert [line for line in facts_text(loud) if "say little yet; allow more --fits" in line]
+    assert [line for line in facts_text(loud) if "say little yet; allow more fits or time" in line]
     assert facts_json(loud)["errors_are_rough"] is (int(values.provenance["draws"]) < 10)
     assert facts_json(quiet)["mostly_noise"] is False
     assert not any("say little" in line for line in facts_text(quiet))

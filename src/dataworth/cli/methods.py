@@ -3,19 +3,29 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, fields
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
-from dataworth.errors import MethodError
+from dataworth.errors import InputError, MethodError, MissingExtra
 
 if TYPE_CHECKING:
     from dataworth.kernels.neighbors import Metric
     from dataworth.kernels.threshold import Beta
     from dataworth.valuation.methods import PointMethod
 
-__all__ = ["RETRAINING", "Choice", "Method", "choose", "parse_semivalue", "refuse_unused"]
+__all__ = [
+    "RETRAINING",
+    "Choice",
+    "Method",
+    "choose",
+    "in_options",
+    "parse_semivalue",
+    "refuse_unused",
+    "told_in_options",
+]
 
 
 class Method(StrEnum):
@@ -37,7 +47,17 @@ RETRAINING = (Method.LEAVE_ONE_OUT, Method.DATA_SHAPLEY, Method.DATA_BANZHAF, Me
 """Those that train a model again and again."""
 
 # Options whose names are not those of the parameters they set.
-_SPELLED = {"target_error": "target-error", "seconds": "time", "exact": "exact/--sampled"}
+_SPELLED = {"target_error": "target-error", "seconds": "time", "folder": "work", "exact": "exact/--sampled"}
+
+# What messages of the library say as Python does: parameters that are given values, and those that a message is about.
+_GIVEN = (
+    "features", "label", "id", "owner", "classes", "embed", "k", "radius", "metric", "semivalue", "normalise", "kernel",
+    "bits", "dtype", "threads", "players", "scoring", "fits", "target_error", "seconds", "sampling", "truncation",
+    "alpha", "beta", "seed", "folder",
+)  # fmt: skip
+_ABOUT = _GIVEN[_GIVEN.index("k") :]
+_WITH_VALUE = re.compile(rf"(?<![^\s(])({'|'.join(_GIVEN)})=(\[[^\]]*\]|'[^']*'|\"[^\"]*\"|[\w.,]*\w)?")
+_AT_FIRST = re.compile(rf"^({'|'.join(_ABOUT)})(?: of Beta)?(?= must )")
 
 
 @dataclass(frozen=True)
@@ -80,6 +100,8 @@ def choose(method: Method, options: Mapping[str, object | None]) -> Choice:
     refuse_unused(method, options)
     parameters = {field.name for field in fields(_records()[method])}  # some options are about the run
     given = {name: value for name, value in options.items() if value is not None and name in parameters}
+    if "fits" in parameters and "fits" not in given and given.keys() & {"target_error", "seconds"}:
+        given["fits"] = None  # or a limit that nobody asked for would end the run first
     needs_radius = method in _users("radius")
     choice = Choice(_records()[method], given, radius_is_open=needs_radius and "radius" not in given)
     choice.build(0.0 if choice.radius_is_open else None)  # wrong values are told before any file is read
@@ -108,7 +130,50 @@ def parse_semivalue(text: str) -> str | Beta:
     from dataworth.kernels.threshold import Beta
 
     numbers = re.fullmatch(r"beta\(\s*(\d+\.?\d*)\s*,\s*(\d+\.?\d*)\s*\)", text, re.IGNORECASE)
-    return Beta(float(numbers[1]), float(numbers[2])) if numbers else text
+    try:
+        return Beta(float(numbers[1]), float(numbers[2])) if numbers else text
+    except MethodError as error:
+        raise MethodError(f"--semivalue {text}: {error}") from error
+
+
+def in_options(message: str) -> str:
+    """A message of the library with options in the place of parameters.
+
+    Example:
+        >>> in_options("fits=1 is less than two draws; use sampling='stratified', or more by sampling (exact=False)")
+        '--fits 1 is less than two draws; use --sampling stratified, or more by sampling (--sampled)'
+        >>> in_options("leave it out with features=[...]"), in_options("target_error must be above 0")
+        ('leave it out with --features A,B', '--target-error must be above 0')
+    """
+    said = re.sub(r"\bexact=(True|False)\b", lambda found: "--exact" if found[1] == "True" else "--sampled", message)
+    said = _WITH_VALUE.sub(lambda found: f"{_option(found[1])} {_value(found[2] or '')}".rstrip(), said)
+    return _AT_FIRST.sub(lambda found: _option(found[1]), said)
+
+
+@contextmanager
+def told_in_options() -> Iterator[None]:
+    """What is refused within is told in options."""
+    try:
+        yield
+    except MissingExtra:
+        raise
+    except InputError as error:
+        said = in_options(str(error))
+        if said == str(error):
+            raise
+        raise type(error)(said) from error
+
+
+def _option(parameter: str) -> str:
+    return f"--{_SPELLED.get(parameter, parameter)}"
+
+
+def _value(text: str) -> str:
+    """A value as a shell takes it."""
+    if text == "[...]":
+        return "A,B"
+    bare = re.sub(r"['\"]\s*(,?)\s*", r"\1", text.removeprefix("[").removesuffix("]"))
+    return f"'{bare}'" if re.search(r"\s", bare) else bare
 
 
 def _users(option: str) -> list[Method]:

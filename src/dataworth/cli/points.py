@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from dataworth.cli.methods import RETRAINING, Method, choose, parse_semivalue, refuse_unused
-from dataworth.cli.output import check_file, check_report, say, show, show_json
+from dataworth.cli.methods import RETRAINING, Method, choose, parse_semivalue, refuse_unused, told_in_options
+from dataworth.cli.output import check_file, check_report, say, show, show_json, writing
 from dataworth.cli.private import MechanismName, Request
 from dataworth.cli.reading import Embed, parse_classes, read_pair, split_names
 from dataworth.cli.retraining import Model, Players, Retraining, Sampling, build_model, facts_json, facts_text
@@ -78,6 +78,7 @@ def _output(*names: str, help: str, metavar: str | None = None) -> Any:
     return typer.Option(*names, help=help, metavar=metavar, rich_help_panel="Output")
 
 
+@told_in_options()
 def points(
     *,
     train: Annotated[
@@ -179,7 +180,11 @@ def points(
     ] = None,
     fits: Annotated[
         int | None,
-        _trained("--fits", metavar="N", help="Judge at most N coalitions; default 10000 (not leave-one-out)."),
+        _trained(
+            "--fits",
+            metavar="N",
+            help="Judge at most N coalitions; default 10000 without --target-error and --time (not leave-one-out).",
+        ),
     ] = None,
     target_error: Annotated[
         float | None,
@@ -344,6 +349,7 @@ def points(
     )
     if training.of_owners and pair.train.owners is None:
         raise InputError("--players owners needs to know whose each row is; name the column with --owner")
+    training.warn(pair.train.y)
     known_classes = None if classes is None else parse_classes(classes, pair.validation.y)
     suggested = dw.suggest_radius(pair.validation, metric=choice.metric) if choice.radius_is_open else None
     record = choice.build(suggested)
@@ -359,8 +365,7 @@ def points(
             pair.train, pair.validation, method=record, classes=known_classes, dtype=precision, threads=threads,
             players="owners" if training.of_owners else "rows", folder=work,
         )  # fmt: skip
-    if out is not None:
-        values.save(out)  # at once: whatever fails later, hours of work are kept
+    _save(values, out, *training.kept())  # at once: whatever fails later, hours of work are kept
     if (report is not None or pair.bad is not None) and not training.of_owners:
         if removal is not None:
             say("training models for the removal curve; --removal-model none skips it")
@@ -373,15 +378,24 @@ def points(
             model=removal,
             show_rows=show_rows,
         )
-        if out is not None:
-            values.save(out)
+        _save(values, out, "it holds the values, but not what a report shows beside them")
     if report is not None:
-        dw.write_report(values, report)
+        with writing(
+            report, "--report", *([] if out is None else [f"the values are in {str(out)!r}"]), *training.kept()
+        ):
+            dw.write_report(values, report)
     if as_json:
-        found = None if pair.bad is None else values.detection(pair.bad)
+        found = None if pair.bad is None or training.of_owners else values.detection(pair.bad)
         show_json(_as_json(values, suggested, found, out, report))
     else:
-        show(_as_text(values, suggested, out, report, resumed=resume))
+        unused = bad if training.of_owners else None
+        show(_as_text(values, suggested, out, report, resumed=resume, unused=unused))
+
+
+def _save(values: Values, out: Path | None, *there: str) -> None:
+    if out is not None:
+        with writing(out, "--out", *there):
+            values.save(out)
 
 
 def _removal(training: Retraining, asked: RemovalModel | None) -> Any:
@@ -396,14 +410,24 @@ def _removal(training: Retraining, asked: RemovalModel | None) -> Any:
 
 
 def _as_text(
-    values: Values, suggested: float | None, out: Path | None, report: Path | None, *, resumed: bool
+    values: Values,
+    suggested: float | None,
+    out: Path | None,
+    report: Path | None,
+    *,
+    resumed: bool,
+    unused: str | None,
 ) -> list[str | Table]:
     thing = "owners" if values.provenance.get("players") == "owners" else "rows"
     lines: list[str | Table] = [f"{len(values)} {thing} by {values.method}, {values.n_validation} validation points"]
     if suggested is not None:
         lines.append(f"radius {suggested:.6g}, suggested by the validation set; choose another with --radius")
     lines += facts_text(values, resumed=resumed)
-    lines += [values.highest(len(values))] if len(values) <= SHOWN else [values.lowest(SHOWN), values.highest(SHOWN)]
+    if unused is not None:
+        lines.append(f"--bad kept {unused!r} out of the features; bad rows are not looked for among owners")
+    lines += (
+        [values.highest(len(values))] if len(values) <= 2 * SHOWN else [values.lowest(SHOWN), values.highest(SHOWN)]
+    )
     lines += [table for table in (_detection(values),) if table is not None]
     lines.append("")
     lines += [f"values written to {out}"] if out else ["values not kept; --out values.parquet keeps them"]

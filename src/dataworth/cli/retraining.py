@@ -2,23 +2,33 @@
 
 from __future__ import annotations
 
+import logging
 import re
+import signal
 import sys
+import threading
+import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from dataworth.cli.methods import RETRAINING, Method
 from dataworth.cli.output import make_folder
-from dataworth.errors import InputError, MethodError
+from dataworth.errors import DataworthWarning, InputError, MethodError
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
     from dataworth.records import Values
 
 __all__ = ["Model", "Players", "Retraining", "Sampling", "build_model", "facts_json", "facts_text", "parse_time"]
+
+
+_TERMINATED = 128 + 15  # what a shell reports of a process that was asked to end
+_FEW_VALUES = 10  # of labels that may be classes
 
 
 class Model(StrEnum):
@@ -85,15 +95,24 @@ class Retraining:
         """Refuse, before anything is read, what does not go together.
 
         Args:
-            about_rows: Options that look at single rows, with whether they were given.
+            about_rows: Options that look at single rows, with whether they were given; ``--bad`` is also what keeps
+                a column out of the features, and may stay.
 
         Raises:
             InputError: The message names the option and says what would be right.
         """
         if self.method in RETRAINING and self.model is None:
             raise MethodError(f"--method {self.method} trains a model; name it with --model: {', '.join(Model)}")
+        if self.method in RETRAINING and self.scoring is not None:
+            from sklearn.metrics import get_scorer_names
+
+            if self.scoring not in get_scorer_names():
+                raise MethodError(
+                    f"--scoring {self.scoring!r} is no scorer of scikit-learn, such as accuracy, balanced_accuracy, "
+                    "roc_auc or, for numbers, r2"
+                )
         for option, given in about_rows.items():
-            if given and self.of_owners:
+            if given and self.of_owners and option != "--bad":
                 raise InputError(f"{option} is about rows, but --players owners values owners; leave it out")
         drawn = {"fits": self.fits, "target-error": self.target_error, "sampling": self.sampling}
         for option, value in {**drawn, "truncation": self.truncation}.items():
@@ -121,6 +140,13 @@ class Retraining:
             )
         make_folder(self.work, "--work")
 
+    def kept(self) -> list[str]:
+        """What is left if nothing can be written, in words."""
+        again = "" if self.resume else " with --resume"
+        return (
+            [] if self.work is None else [f"all draws are in {str(self.work)!r}, and the same command{again} goes on"]
+        )
+
     def options(self) -> dict[str, object | None]:
         """The parameters they set, by name; None where nothing was given.
 
@@ -144,17 +170,98 @@ class Retraining:
             "resume": self.resume or None,
         }
 
+    def warn(self, y: NDArray[Any]) -> None:
+        """Warn where labels that may be classes are treated as numbers.
+
+        Args:
+            y: Of the rows to value, ``(n,)``.
+        """
+        import numpy as np
+
+        if self.model is None:
+            return
+        if self.model.predicts_numbers:
+            values = np.unique(y)
+            whole = values.dtype.kind in "biu" or (values.dtype.kind == "f" and bool((values % 1 == 0).all()))
+            if whole and values.size <= _FEW_VALUES:
+                warnings.warn(
+                    f"labels are treated as numbers by --model {self.model}; there are only {values.size} different "
+                    "ones, and if they are classes, a classifier such as --model ridge is right",
+                    DataworthWarning,
+                    stacklevel=2,
+                )
+        elif self.scoring is not None and re.search(
+            r"^(r2|explained_variance|d2_absolute.*|.*_(error|deviance))$", self.scoring
+        ):
+            warnings.warn(
+                f"labels are treated as numbers by --scoring {self.scoring}, but --model {self.model} tells classes; "
+                "accuracy, balanced_accuracy or roc_auc judge those",
+                DataworthWarning,
+                stacklevel=2,
+            )
+
     @contextmanager
     def told_how_to_go_on(self) -> Iterator[None]:
-        """Whoever stops a run by Ctrl-C is told what became of it."""
-        try:
+        """Whoever stops a run by Ctrl-C or SIGTERM is told what became of it; and how long it will take, in a log."""
+        if self.method not in RETRAINING:
             yield
-        except KeyboardInterrupt:
-            if self.method in RETRAINING:
-                again = "go on with the same command" + ("" if self.resume else " and --resume")
-                lost = "nothing was kept; with --work FOLDER a run can be stopped and gone on with"
-                print(f"dataworth: stopped; {lost if self.work is None else again}", file=sys.stderr)
+            return
+        try:
+            with _orderly_end(), _time_left_told():
+                yield
+        except (KeyboardInterrupt, _Terminated) as stop:
+            again = "go on with the same command" + ("" if self.resume else " and --resume")
+            lost = "nothing was kept; with --work FOLDER a run can be stopped and gone on with"
+            print(f"dataworth: stopped; {lost if self.work is None else again}", file=sys.stderr)
+            if isinstance(stop, _Terminated):
+                raise SystemExit(_TERMINATED) from None
             raise
+
+
+class _Terminated(BaseException):
+    """SIGTERM came: work ends as by Ctrl-C, and what was found is kept."""
+
+
+@contextmanager
+def _orderly_end() -> Iterator[None]:
+    """While it lasts, SIGTERM ends the work in order; further ones change nothing, for they come in twos."""
+    if threading.current_thread() is not threading.main_thread():  # no other may say what a signal does
+        yield
+        return
+
+    def end(number: int, frame: object) -> NoReturn:
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        raise _Terminated
+
+    before = signal.signal(signal.SIGTERM, end)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+class _Lines(logging.Handler):
+    """Lines on stderr."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        print(f"dataworth: {record.getMessage()}", file=sys.stderr)
+
+
+@contextmanager
+def _time_left_told() -> Iterator[None]:
+    """While it lasts, one line says what is left once the speed is known, where no bar is drawn."""
+    if sys.stderr.isatty():
+        yield
+        return
+    log, lines = logging.getLogger("dataworth.valuation.retraining"), _Lines()
+    before = log.level
+    log.addHandler(lines)
+    log.setLevel(logging.INFO)
+    try:
+        yield
+    finally:
+        log.setLevel(before)
+        log.removeHandler(lines)
 
 
 def parse_time(text: str) -> float:
@@ -204,7 +311,7 @@ def facts_text(values: Values, *, resumed: bool = False) -> list[str]:
     """How these values were found and how far they can be believed; nothing for values of a closed form."""
     from dataworth.report.precision import below_beyond_errors, cautions, mean_error
 
-    facts = values.provenance
+    facts: Mapping[str, Any] = values.provenance
     if "path" not in facts or values.errors is None:
         return []
     thing = "owners" if facts["players"] == "owners" else "rows"
@@ -215,9 +322,10 @@ def facts_text(values: Values, *, resumed: bool = False) -> list[str]:
         f"{facts['coalitions']:,} coalitions ({facts['plan']}); ended because {facts['ended']}",
     ]
     if resumed:
-        kept = facts["draws kept before"]
+        kept, used = facts["draws kept before"], facts["draws"]
+        went_on = f"went on from {kept:,} draws kept before"
         lines.append(
-            f"went on from {kept:,} draws kept before"
+            (went_on if kept <= used else f"took {used:,} of {kept:,} draws kept before")
             if kept
             else "note: nothing was kept of this very run (rows, model, scoring, seed and sampling): it began anew"
         )
@@ -227,7 +335,10 @@ def facts_text(values: Values, *, resumed: bool = False) -> list[str]:
     else:
         beyond = f"{below:,} of {len(values):,} {thing} below zero by more than two standard errors"
         lines.append(f"mean standard error {error:.3g}; {beyond}")
-    return [*lines, *(f"note: {said}; allow more --fits" for said in cautions(values))]
+    target = facts.get("target error")
+    if error and target is not None and error > target:
+        lines.append(f"note: the target error of {target:g} was not reached; allow more fits or time")
+    return [*lines, *(f"note: {said}; allow more fits or time" for said in cautions(values))]
 
 
 def facts_json(values: Values) -> dict[str, Any]:
@@ -242,6 +353,7 @@ def facts_json(values: Values) -> dict[str, Any]:
         "plan": facts.get("plan"),
         "coalitions": facts.get("coalitions"),
         "ended": facts.get("ended"),
+        "target_error": facts.get("target error"),
         "score_of_everybody": facts.get("score of everybody"),
         "score_of_nobody": facts.get("score of nobody"),
         "mean_standard_error": mean_error(values) if known else None,
