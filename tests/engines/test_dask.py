@@ -197,7 +197,7 @@ def test_a_slow_reader_holds_the_workers_back(client: Any, tmp_path: Path) -> No
 # -- workers that are lost -------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("workers", "count"), [(2, FEW), (2, MANY), (1, MANY)])
+@pytest.mark.parametrize(("workers", "count"), [(2, FEW), pytest.param(2, MANY, marks=pytest.mark.slow), (1, MANY)])
 def test_a_worker_that_dies_is_survived(workers: int, count: int, made: Callable[[], set[int]], tmp_path: Path) -> None:
     found = list(Dask(workers=workers).run(die_first, sharing(tmp_path, count), range(14)))
     assert sorted(found) == [(i, i) for i in range(14)]
@@ -215,7 +215,7 @@ def test_a_worker_killed_from_outside_is_survived(made: Callable[[], set[int]], 
     assert sorted(found) == [(i, i) for i in range(30)]
 
 
-@pytest.mark.parametrize("count", [FEW, MANY])
+@pytest.mark.parametrize("count", [FEW, pytest.param(MANY, marks=pytest.mark.slow)])
 def test_a_task_that_ends_every_worker_ends_the_run(count: int, made: Callable[[], set[int]], tmp_path: Path) -> None:
     with pytest.raises(InputError, match="task 3 of 3 lost its worker again and again, most often for want of memory"):
         list(Dask(workers=1, losses=1).run(always_die, sharing(tmp_path, count), range(3)))
@@ -258,6 +258,7 @@ def test_a_reader_that_leaves_ends_the_workers(made: Callable[[], set[int]], tmp
     assert time.monotonic() - began < 15
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("end", [signal.SIGINT, signal.SIGKILL])
 def test_a_run_that_is_stopped_leaves_no_process(end: signal.Signals, tmp_path: Path) -> None:
     program = """
@@ -305,7 +306,9 @@ def test_a_worker_that_cannot_take_part_is_named(first: str, told: str, client: 
     assert not notes(tmp_path, "*")
 
 
-@pytest.mark.parametrize(("first", "count"), [(OTHER_PACKAGE, FEW), (OTHER_NUMPY, MANY)])
+@pytest.mark.parametrize(
+    ("first", "count"), [pytest.param(OTHER_PACKAGE, FEW, marks=pytest.mark.slow), (OTHER_NUMPY, MANY)]
+)
 def test_a_worker_of_another_version_that_joins_later_is_named(
     first: str, count: int, client: Any, tmp_path: Path
 ) -> None:
