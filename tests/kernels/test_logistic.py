@@ -271,5 +271,30 @@ def test_numbers_that_overflow_are_refused() -> None:
         path.solve()
 
 
+def test_an_interruption_on_the_way_to_the_start_leaves_no_other_start(monkeypatch: pytest.MonkeyPatch) -> None:
+    rng = np.random.default_rng(3)
+    x, codes = rng.normal(size=(60, 4)), rng.integers(0, 2, 60)
+
+    def made() -> LogisticPath:
+        return LogisticPath(x, codes, 2, cost=1.0)
+
+    def found(path: LogisticPath) -> list[list[float]]:
+        path.clear()
+        path.join(np.arange(25))
+        path.solve()
+        return path.solution()[1].tolist()
+
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    path = made()
+    path.join(np.arange(40))
+    with monkeypatch.context() as patched:
+        patched.setattr("dataworth.kernels.logistic._solve", interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            path.solve()
+    assert found(path) == found(made())  # to the last bit
+
+
 def test_a_coalition_has_so_many_parameters() -> None:
     assert [parameters(7, 2), parameters(7, 2, intercept=False), parameters(7, 4)] == [8, 7, 32]

@@ -74,6 +74,27 @@ def test_shares_of_any_beta(alpha: float, beta: float, n: int) -> None:
     np.testing.assert_allclose(shares, size_shares(n, Beta(beta, alpha))[::-1], rtol=1e-10, atol=0)
 
 
+@given(
+    alpha=st.one_of(st.floats(1e-6, 1e12), st.sampled_from([1e-6, 1.0, 1e6, 1e9, 1e12])),
+    beta=st.one_of(st.floats(1e-6, 1e12), st.sampled_from([1e-6, 1.0, 1e6, 1e9, 1e12])),
+    n=st.sampled_from([2, 8, 100]),
+)
+def test_shares_keep_their_digits_whatever_the_parameters(alpha: float, beta: float, n: int) -> None:
+    weights = size_weights(n, Beta(alpha, beta)) * [float(math.comb(n - 1, s)) for s in range(n)]
+    np.testing.assert_allclose(size_shares(n, Beta(alpha, beta)), weights, rtol=1e-12, atol=1e-290)
+
+
+@pytest.mark.parametrize("alpha", [5e-324, 1e-300, 1e-12, 1.0, 1e300, 1.7e308])
+@pytest.mark.parametrize("beta", [5e-324, 1.0, 1e16, 1.7e308])
+def test_shares_of_the_oddest_parameters_are_numbers(alpha: float, beta: float) -> None:
+    for n in (1, 2, 50, 3_000):
+        shares = size_shares(n, Beta(alpha, beta))
+        assert (shares >= 0).all()
+        assert math.fsum(shares.tolist()) == pytest.approx(1, abs=1e-14)
+    if alpha < 1e-200 and beta == 1.0:
+        assert size_shares(8, Beta(alpha, beta)).tolist() == pytest.approx([0] * 7 + [1], abs=1e-200)
+
+
 # -- nothing left to chance -----------------------------------------------------------------------
 
 

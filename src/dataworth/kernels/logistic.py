@@ -142,13 +142,17 @@ class LogisticPath:
         Raises:
             MethodError: They are of fewer than two classes, or their numbers are beyond double precision.
         """
+        self._solve_from(None)
+
+    def _solve_from(self, start: NDArray[np.float64] | None) -> None:
+        """Find the optimum, where nothing is known of it from these weights, by class, or else those of all rows."""
         present = np.flatnonzero(self.counts)
         if present.size < 2:
             raise MethodError(f"logistic regression needs rows of at least 2 classes, not of {present.size}")
         if not np.array_equal(present, self._present):
             self._warm = False
         if not self._warm:
-            start = self._start()
+            start = self._start() if start is None else start
             self._take_part(present)
             self._weights[:] = (
                 start[present[1]] - start[present[0]]
@@ -252,16 +256,17 @@ class LogisticPath:
         """Weights of all rows, by class, ``(classes, p)``: from there most coalitions are a few steps away."""
         if self._whole is None:
             members = self._member[: self._size].copy()
-            self._whole = np.zeros((self.counts.size, self._penalty.size))
+            whole = np.zeros((self.counts.size, self._penalty.size))
             self.clear()
             self.join(np.arange(self._codes.size))
-            self.solve()
+            self._solve_from(whole)
             if self._present.size == 2:
-                self._whole[self._present[1]] = self._weights[0]
+                whole[self._present[1]] = self._weights[0]
             else:
-                self._whole[self._present] = self._weights
+                whole[self._present] = self._weights
             self.clear()
             self.join(members)
+            self._whole = whole  # only now: who interrupts must not leave another start behind
         return self._whole
 
 

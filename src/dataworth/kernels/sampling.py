@@ -26,7 +26,6 @@ from typing import Protocol, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import gammaln
 
 from dataworth.kernels.coalitions import OrderMeans, gains_along, random_order, semivalues, size_weights
 from dataworth.kernels.threshold import Beta, Semivalue
@@ -115,21 +114,30 @@ def size_shares(n: int, semivalue: Semivalue = "shapley") -> NDArray[np.float64]
         case "leave-one-out":
             return np.asarray(others == n - 1, dtype=np.float64)
         case "banzhaf":
-            logs = _log_choose(n - 1) - (n - 1) * math.log(2)
+            above = below = np.ones(n - 1)
         case Beta(alpha=alpha, beta=beta):
-            logs = (
-                _log_choose(n - 1)
-                + (gammaln(beta + others) - gammaln(beta))
-                + (gammaln(alpha + n - 1 - others) - gammaln(alpha))
-                - (gammaln(alpha + beta + n - 1) - gammaln(alpha + beta))
-            )
-    shares = np.exp(logs)
-    return np.asarray(shares / math.fsum(shares.tolist()))
+            above, below = np.asarray(beta + others[:-1]), np.asarray(alpha + others[:-1][::-1])
+    return _in_steps(above, below)
 
 
-def _log_choose(n: int) -> NDArray[np.float64]:
-    k = np.arange(n + 1)
-    return np.asarray(gammaln(n + 1) - gammaln(k + 1) - gammaln(n - k + 1))
+def _in_steps(above: NDArray[np.float64], below: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Shares of n sizes, of which the weight of one coalition is ``above / below`` times that of one smaller by one.
+
+    A product keeps the digits that differences of logarithms of gamma functions lose where parameters are large.
+    Powers of two are counted apart, so that it neither overflows nor vanishes on the way.
+    """
+    upper, upper_powers = np.frexp(above)
+    lower, lower_powers = np.frexp(below)
+    more_coalitions = np.arange(above.size, 0, -1) / np.arange(1, above.size + 1)
+    steps = zip((upper / lower * more_coalitions).tolist(), (upper_powers - lower_powers).tolist(), strict=True)
+    parts, powers = [1.0], [0]
+    for ratio, power in steps:
+        part, more = math.frexp(parts[-1] * ratio)
+        parts.append(part)
+        powers.append(powers[-1] + power + more)
+    most = max(powers)
+    shares = [math.ldexp(part, power - most) for part, power in zip(parts, powers, strict=True)]
+    return np.asarray(shares) / math.fsum(shares)
 
 
 # -- nothing left to chance -----------------------------------------------------------------------
