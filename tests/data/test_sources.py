@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import os
 import pickle
 import re
@@ -190,6 +191,36 @@ def test_a_row_group_without_a_passing_row_is_not_read(tmp_path: Path) -> None:
         Source.open(path, label="y", features=["f"], filter="f >= 9").survey()
 
 
+@pytest.mark.parametrize("size", [1, 4, 5, 30])
+@pytest.mark.parametrize("most", [1, 9, 100])
+@pytest.mark.parametrize(
+    ("text", "places"),
+    [
+        ("f in (7, 22.0)", [7, 22]),
+        ("f > 26 or f < 3", [0, 1, 2, 27, 28, 29]),
+        ("t in ('29', '03', 'x')", [3, 29]),
+        ("f not in (3, 4) and 2 <= f <= 5", [2, 5]),
+        ("not (f < 12 or t >= '14')", [12, 13]),
+        ("d == '2024-01-09'", [8]),
+        ("w == 17 and not f != 17", [17]),
+    ],
+)
+def test_places_stay_where_row_groups_are_left_out(
+    tmp_path: Path, text: str, places: list[int], most: int, size: int
+) -> None:
+    data = pa.table(
+        {
+            "f": np.arange(30.0), "w": pa.array(range(30), pa.uint8()), "y": [0, 1] * 15,
+            "t": [f"{at:02}" for at in range(30)], "d": [datetime.date(2024, 1, 1 + at) for at in range(30)],
+        }
+    )  # fmt: skip
+    write(data.slice(0, 13), tmp_path / "0.parquet", size)
+    write(data.slice(13), tmp_path / "1.parquet", size)
+    x, _, ids, _ = read_all(Source.open(tmp_path, label="y", features=["f"], filter=text), most)
+    assert ids.tolist() == places
+    assert x[:, 0].tolist() == places
+
+
 def test_statistics_that_leave_nan_out_decide_nothing_about_it(tmp_path: Path) -> None:
     data = pa.table({"g": [1.0, np.nan, 3.0], "f": [1.0, 2.0, 3.0], "y": [0, 1, 0]})
     path = write(data, tmp_path / "t.parquet", 3)
@@ -347,7 +378,7 @@ def test_columns_that_do_not_do(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="at least 1"):
         source.survey(threads=0)
     other = Source.open(write(data, tmp_path / "u.parquet", 2), label="y", features=["f"])
-    with pytest.raises(InputError, match="no file of this source"):
+    with pytest.raises(InputError, match="no part of this source"):
         source.read(other.parts(1)[0])
     twice = pa.table([[1], [2], [3]], names=["f", "f", "y"])
     with pytest.raises(DataError, match="repeats 'f'"):
@@ -437,6 +468,14 @@ def test_a_file_that_changed_since_is_not_read(tmp_path: Path) -> None:
         source.read(part)
     with pytest.raises(DataError, match="has changed since it was opened"):
         source.survey()
+    other = pa.table({"f": [1.0, 2.0], "y": [0, 1]})
+    size = write(other, path, 2).stat().st_size
+    source = Source.open(path, label="y")
+    write(other.set_column(0, "f", pa.array([1.0, 3.0])), path, 2)
+    assert path.stat().st_size == size
+    part = source.parts(2)[0]
+    with pytest.raises(DataError, match="has changed since it was opened"):
+        source.read(part)
     path.unlink()
     with pytest.raises(DataError, match="is gone"):
         source.read(part)
@@ -496,6 +535,22 @@ def test_what_is_missing_is_counted_for_each_file(tmp_path: Path, column: str, v
     part = source.parts(100)[1]
     with pytest.raises(DataError, match=f"1.parquet': .*{words}"):
         source.read(part)
+
+
+def test_a_dictionary_may_hold_what_is_missing(tmp_path: Path) -> None:
+    codes = pa.DictionaryArray.from_arrays(pa.array([0, 1, 0], pa.int8()), pa.array(["a", None]))
+    data = pa.table({"f": [1.0, 2.0, 3.0], "y": codes})
+    source = Source.open(write(data, tmp_path / "t.arrow", 9), label="y")
+    with pytest.raises(DataError, match="label column 'y' is missing in 1 of 3 rows"):
+        source.survey()
+
+
+def test_text_that_is_no_text_is_named(tmp_path: Path) -> None:
+    data = pa.table({"f": [1.0, 2.0], "y": pa.array([b"a", b"\xe4\xf6"]).view(pa.string())})
+    for suffix in (".parquet", ".arrow"):
+        source = Source.open(write(data, tmp_path / f"t{suffix}", 2), label="y")
+        with pytest.raises(DataError, match=r"0 of .* holds text that is not UTF-8"):
+            source.survey()
 
 
 def test_labels_that_are_no_numbers(tmp_path: Path) -> None:

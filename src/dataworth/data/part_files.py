@@ -43,7 +43,7 @@ Where: TypeAlias = str | os.PathLike[str] | Sequence[str | os.PathLike[str]]
 _PARQUET = (".parquet", ".pq")
 _ARROW = (".arrow", ".feather", ".ipc")
 _ARROW_MAGIC, _PARQUET_MAGIC = b"ARROW1", b"PAR1"
-_BUFFER = 2**18  # bytes of each column read from a file at a time
+_BUFFER = 2**16  # bytes of each column read from a file at a time
 
 
 @dataclass(frozen=True)

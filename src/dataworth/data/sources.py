@@ -321,7 +321,7 @@ class Source:
             DataError: The file has changed since it was opened, or is damaged; labels, names or features are missing,
                 or features are NaN or infinite; lists are ragged. The message names the file and counts rows.
         """
-        file = self._files[self._place(part.file)]
+        file = self._files[self._place(part)]
         kept = self._kept(file, part.groups)
         rows = sum(count for _, _, count in kept)
         x = np.empty((rows, self.width), dtype=self.dtype)
@@ -404,11 +404,14 @@ class Source:
 
     # -- inside ----------------------------------------------------------------------------------
 
-    def _place(self, file: str) -> int:
-        try:
-            return self.files.index(file)
-        except ValueError:
-            raise InputError(f"{file!r} is no file of this source") from None
+    def _place(self, part: Part) -> int:
+        """The number of the file that a part is of."""
+        at = self.files.index(part.file) if part.file in self.files else None
+        rows = () if at is None else self._files[at].groups
+        groups = part.groups
+        if at is None or not groups or max(groups) >= len(rows) or sum(rows[group] for group in groups) != part.rows:
+            raise InputError(f"{part} is no part of this source")
+        return at
 
     @cached_property
     def _needed(self) -> list[str]:
@@ -455,7 +458,7 @@ class Source:
 
     def _look(self, part: Part, repeats: Repeats) -> _Look:
         """Read one row group to check it; nothing is kept of it but what is small."""
-        file_at = self._place(part.file)
+        file_at = self._place(part)
         file = self._files[file_at]
         reader = _Reader(self)
         look = _Look(reader.faults)
@@ -528,7 +531,7 @@ def _width(files: Sequence[PartFile], name: str, kind: pa.DataType) -> int | Non
     if not is_list(kind):
         return None
     width = int(kind.list_size) if pa.types.is_fixed_size_list(kind) else next(_lengths(files, name), 0)
-    if width == 0:
+    if width < 1:
         raise DataError(f"feature column {name!r} holds empty lists")
     return width
 
