@@ -62,7 +62,8 @@ def test_a_very_wide_table_stays_readable(monkeypatch: pytest.MonkeyPatch, capsy
         ([12345.678, 12345.679], ["12345.678", "12345.679"]),
         ([1234567.8, 0.5], ["1.23e+06", "0.500"]),
         ([0.0, 0.0], ["0.000", "0.000"]),
-        ([0.5, None, float("nan"), 3, True], ["0.500", "-", "-", "3", "yes"]),
+        ([0.0012, None, float("nan")], ["0.00120", "-", "-"]),
+        ([0.0012, 3, True, "some"], ["0.001", "3", "yes", "some"]),  # facts of many kinds
     ],
 )
 def test_numbers_of_a_column_are_written_alike(

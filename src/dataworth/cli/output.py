@@ -196,11 +196,13 @@ def _written(table: Table) -> Table:
 
 
 def _alike(cells: Sequence[Any]) -> Sequence[Any]:
-    """Floats of one column with as many decimals as tell them apart, three or more; cells of other kinds as they are.
+    """A column of floats with as many decimals as tell them apart, three or more; other columns as they are.
 
     Differences of less than a millionth of the largest are not told. Columns of numbers all below a thousandth are
     written with powers of ten, and those with numbers of a million or more as they always are.
     """
+    if not all(cell is None or isinstance(cell, float) for cell in cells):
+        return cells  # facts of many kinds one below the other need not be alike
     floats = [cell for cell in cells if isinstance(cell, float) and math.isfinite(cell)]
     largest = max((abs(cell) for cell in floats), default=0.0)
     if largest == 0.0 or largest >= 1e6:
