@@ -559,8 +559,9 @@ class _Pace:
             return ""
         left = (self.wanted - self.rule.judged) / self._speed
         time_left = f"{left:.0f} seconds" if left < 100 else f"{left / 60:.0f} minutes"
+        wanted = float(f"{self.wanted:.3g}")
         return (
-            f"about {float(f'{self.wanted:.3g}'):,.0f} coalitions, of which {self.rule.judged:,} are done; at this speed "
+            f"about {wanted:,.0f} coalitions, of which {self.rule.judged:,} are done; at this speed "
             f"{time_left if left < 6000 else f'{left / 3600:.1f} hours'} more"
         )
 
