@@ -10,7 +10,7 @@ import sys
 import time
 
 import numpy as np
-from joblib import parallel_config  # type: ignore[import-untyped]
+from joblib import parallel_config
 from pydvl.valuation import Dataset, KNNShapleyValuation  # type: ignore[import-not-found]
 from sklearn.neighbors import KNeighborsClassifier
 
