@@ -1,0 +1,269 @@
+"""What a run over parts keeps in its folder, so that it can be stopped anywhere and ends with the same bytes."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import shutil
+import socket
+import zlib
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dataworth.data.sources import Part
+from dataworth.errors import DataError, InputError
+from dataworth.records.files import whole_file
+from dataworth.records.sealed import read_sealed, write_sealed
+from dataworth.records.stored import MANIFEST, StoredValues, part_name, read_part, write_part
+
+__all__ = ["PartsKept"]
+
+_COUNTS = "dataworth.part-counts/1"
+_WORK = "_work"
+_NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+
+
+@dataclass(frozen=True)
+class PartsKept:
+    """The files of a run: values in ``out``, and until they are finished its work in a folder of it.
+
+    What is damaged counts as not there and is made again; it can be made from the rows at any time.
+
+    Args:
+        out: The folder of values, as an absolute path.
+        job: A digest of everything that values depend on.
+    """
+
+    out: Path
+    job: str
+
+    @property
+    def work(self) -> Path:
+        """What is removed in the end."""
+        return self.out / _WORK
+
+    @property
+    def surveyed(self) -> Path:
+        """There once all rows were looked at."""
+        return self.work / "surveyed"
+
+    @property
+    def _note(self) -> Path:
+        return self.work / "job.json"
+
+    # -- the folder --------------------------------------------------------------------------------
+
+    def finished(self, part_rows: int | None) -> bool:
+        """Whether all values are there.
+
+        Args:
+            part_rows: The rows of a part that were asked for, if any were.
+
+        Raises:
+            InputError: ``out`` is a file, or holds values of another run.
+            DataError: Its values are damaged.
+        """
+        if self.out.exists() and not self.out.is_dir():
+            raise InputError(f"out must be a folder, but {str(self.out)!r} is a file")
+        if not (self.out / MANIFEST).exists():
+            return False
+        facts = StoredValues.open(self.out).provenance
+        there = facts.get("rows of a part")
+        if facts.get("job") != self.job:
+            raise InputError(f"{str(self.out)!r} holds values of other rows or another method; name a new folder")
+        if part_rows not in (None, there):
+            raise InputError(
+                f"{str(self.out)!r} holds these values in parts of {there} rows, not {part_rows}; name a new folder"
+            )
+        self.clear()  # a run may have been stopped just before
+        return True
+
+    def rows_of_a_part(self) -> int | None:
+        """The rows of a part of the run that was begun here, if one was.
+
+        Raises:
+            InputError: The folder holds the work of another run, or something else.
+        """
+        try:
+            told = json.loads(self._note.read_text("utf-8"))
+            job, rows = told["job"], told["rows of a part"]
+        except (FileNotFoundError, NotADirectoryError):
+            self._check_empty()
+            return None
+        except (KeyError, TypeError, ValueError):
+            raise DataError(f"{str(self._note)!r} is damaged; name a new folder for the values") from None
+        if job != self.job or not isinstance(rows, int):
+            raise InputError(
+                f"{str(self.out)!r} holds the unfinished work of other rows or another method; name a new folder"
+            )
+        return rows
+
+    def _check_empty(self) -> None:
+        """Nothing is there, but for what a run leaves that was stopped before it took its note."""
+        if not self.out.exists():
+            return
+        begun = {self.work, *self.work.glob(f".{self._note.name}.*")} if self.work.is_dir() else set[Path]()
+        if any(path not in begun for path in self.out.rglob("*")):
+            raise InputError(f"{str(self.out)!r} holds other files; name a new folder for the values")
+
+    def begin(self, rows: int, bits: int) -> None:
+        """Make the folder, or go on with it.
+
+        Args:
+            rows: The rows of a part.
+            bits: How many bytes of links will be kept, if that is known.
+
+        Raises:
+            InputError: The folder cannot be made, its parts have other rows, or the disk has too little room.
+        """
+        begun = self.rows_of_a_part()
+        if begun is not None:
+            if begun != rows:
+                raise InputError(
+                    f"{str(self.out)!r} holds the unfinished work of parts of {begun} rows, not {rows}; go on with "
+                    "those, or name a new folder"
+                )
+            return
+        try:
+            self.work.mkdir(parents=True, exist_ok=True)
+            free = shutil.disk_usage(self.out).free
+            if bits > free:
+                raise InputError(
+                    f"the links take {bits / 1e9:,.1f} GB, but {str(self.out)!r} has room for {free / 1e9:,.1f} GB; "
+                    "spill=False keeps none"
+                )
+            with whole_file(self._note) as temporary:
+                temporary.write_text(json.dumps({"job": self.job, "rows of a part": rows}), "utf-8")
+        except OSError as trouble:
+            raise InputError(f"{str(self.out)!r} cannot be written: {trouble.strerror}") from trouble
+
+    def clear(self) -> None:
+        """Remove the work, all of which is in the values now, and what runs left that were killed."""
+        if self.work.exists():
+            shutil.rmtree(self.work)
+        for left in self.out.glob(".part-*.part"):
+            left.unlink(missing_ok=True)
+
+    # -- on a worker -------------------------------------------------------------------------------
+
+    def check_seen(self) -> None:
+        """Refuse to work where the folder is not the one of the run.
+
+        Raises:
+            InputError: It is not there.
+        """
+        if not self._note.exists():
+            raise InputError(
+                f"the worker on {socket.gethostname()} finds no {str(self.out)!r}; values must go to a folder that "
+                "all workers and this machine see under the same path"
+            )
+
+    def keep_counts(self, part: Part, counts: NDArray[np.int64], bits: NDArray[np.uint8] | None) -> None:
+        """Keep the counts of a part, and its links first if they are kept, too."""
+        check = 0
+        with self._room():
+            if bits is not None:
+                check = zlib.crc32(bits.data)
+                with whole_file(self._bits(part)) as temporary:
+                    temporary.write_bytes(bits.data)
+            write_sealed(self._counts(part), _COUNTS, {**self._told(part), "bits": check}, {"counts": counts})
+
+    def counts(self, part: Part) -> NDArray[np.int64] | None:
+        """The counts of a part, if they are there and whole."""
+        known = self._read_counts(part)
+        return None if known is None else known[0]
+
+    def bits(self, part: Part, shape: tuple[int, int]) -> NDArray[np.uint8] | None:
+        """The links of a part, if they are there and whole."""
+        known = self._read_counts(part)
+        try:
+            bits = np.fromfile(self._bits(part), dtype=np.uint8)
+        except OSError:
+            return None
+        if known is None or bits.size != shape[0] * shape[1] or zlib.crc32(bits.data) != known[1]:
+            return None
+        return bits.reshape(shape)
+
+    def keep_values(
+        self,
+        part: Part,
+        weights: str,
+        ids: NDArray[Any],
+        owners: NDArray[Any] | None,
+        values: NDArray[np.float64],
+    ) -> None:
+        """Write the values of a part.
+
+        Args:
+            part: The part.
+            weights: A digest of what validation points give.
+            ids: The rows' names.
+            owners: Whose they are, if known.
+            values: Their values.
+        """
+        with self._room():
+            write_part(self.out / part_name(part.number), {**self._told(part), "weights": weights}, ids, owners, values)
+
+    def values(self, part: Part, weights: str) -> NDArray[np.float64] | None:
+        """The values of a part that were added up from these weights, if they are there and whole."""
+        try:
+            about, table = read_part(self.out / part_name(part.number))
+        except DataError:
+            return None
+        if about != {**self._told(part), "weights": weights}:
+            return None
+        found: NDArray[np.float64] = table["value"].to_numpy()
+        return found
+
+    def check_values(self, parts: Sequence[Part]) -> None:
+        """Make sure that this machine sees what workers wrote.
+
+        Raises:
+            InputError: It does not.
+        """
+        lost = sum(not (self.out / part_name(part.number)).exists() for part in parts)
+        if lost:
+            raise InputError(
+                f"{lost} of {len(parts)} files of values are not in {str(self.out)!r}; values must go to a folder that "
+                "all workers and this machine see under the same path"
+            )
+
+    # -- inside ------------------------------------------------------------------------------------
+
+    def _bits(self, part: Part) -> Path:
+        return self.work / f"bits-{part.number:05d}.bin"
+
+    def _counts(self, part: Part) -> Path:
+        return self.work / f"counts-{part.number:05d}.npz"
+
+    def _told(self, part: Part) -> dict[str, Any]:
+        """What a file of this part says it is of."""
+        return {"job": self.job, "part": part.number, "first": part.first, "rows": part.rows}
+
+    def _read_counts(self, part: Part) -> tuple[NDArray[np.int64], int] | None:
+        try:
+            about, arrays = read_sealed(self._counts(part), _COUNTS, "file of counts", "dataworth")
+        except DataError:
+            return None
+        if any(about.get(name) != value for name, value in self._told(part).items()):
+            return None
+        return arrays["counts"], about["bits"]
+
+    @contextmanager
+    def _room(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as trouble:
+            if trouble.errno in _NO_ROOM:
+                raise InputError(
+                    f"{str(self.out)!r} has no room left ({os.strerror(trouble.errno)}); make some and go on with the "
+                    "same call; spill=False keeps no links"
+                ) from trouble
+            raise
