@@ -8,6 +8,7 @@ import os
 import re
 import signal
 import threading
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -287,10 +288,22 @@ def test_a_stop_says_how_to_go_on(
     assert done.err == f"dataworth: stopped; {said}\n"
 
 
+@pytest.fixture
+def harmless() -> Iterator[Any]:
+    """What SIGTERM does outside of a run: nothing, so that a late one does not end all tests."""
+
+    def nothing(*_: object) -> None:
+        pass
+
+    before = signal.signal(signal.SIGTERM, nothing)
+    yield nothing
+    signal.signal(signal.SIGTERM, before)
+
+
 def test_being_terminated_keeps_what_was_found(
-    points: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    points: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, harmless: Any
 ) -> None:
-    real, before = dw.value_points, signal.getsignal(signal.SIGTERM)
+    real = dw.value_points
 
     def value_points(*given: Any, **options: Any) -> dw.Values:
         for moment in (0.5, 0.5):  # twice, as `timeout` does it
@@ -302,7 +315,7 @@ def test_being_terminated_keeps_what_was_found(
     done = points("--time", "60s", "--work", work)
     assert (done.code, done.out) == (143, "")
     assert done.err == "dataworth: stopped; go on with the same command and --resume\n"
-    assert signal.getsignal(signal.SIGTERM) is before
+    assert signal.getsignal(signal.SIGTERM) is harmless
     monkeypatch.setattr(dw, "value_points", real)
     assert re.search(r"(went on from|took 4 of) [\d,]+ draws", points("--fits", 300, "--work", work, "--resume").out)
 
