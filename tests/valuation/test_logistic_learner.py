@@ -104,6 +104,17 @@ def test_the_path_does_not_matter(seed: int, classes: int) -> None:
     assert learner.score() == first
 
 
+@pytest.mark.parametrize("scoring", ["accuracy", "neg_log_loss", "f1_macro"])
+@pytest.mark.parametrize("intercept", [True, False])
+def test_rows_that_are_only_centred_score_what_scikit_learn_does(intercept: bool, scoring: str) -> None:
+    model = make_pipeline(StandardScaler(with_std=False), LogisticRegression(fit_intercept=intercept, **EXACT))
+    train, judges = (dw.Points(one.x + np.array([3, 10, -2, 0]), one.y) for one in (points(1, 40, 2), points(2, 60, 2)))
+    game = RowGame.of(train, judges, model, scoring=scoring)
+    learner = game.learner()
+    learner.join(np.arange(3, 30))
+    assert learner.score() == pytest.approx(expected(game._table, np.arange(3, 30)), abs=1e-9)
+
+
 def test_degenerate_coalitions_score_the_floor_and_are_no_fits() -> None:
     table = table_of(LogisticRegression())
     learner = LogisticLearner(table)
@@ -150,8 +161,11 @@ def test_a_scorer_that_fails_names_the_coalition_and_no_row() -> None:
     table = table_of(LogisticRegression(), fail)
     learner = LogisticLearner(table)
     learner.join(np.arange(12))
-    with pytest.raises(MethodError, match=r"coalition of 12 of 60 players with 12 rows .*, \.\.\.\): ValueError$"):
+    with pytest.raises(
+        MethodError, match=r"coalition of 12 of 60 players with 12 rows .*, \.\.\.\): ValueError; a model that cannot"
+    ) as caught:
         learner.score()
+    assert "the first row" not in str(caught.value)
 
 
 def test_scores_that_are_no_numbers_are_refused() -> None:
@@ -170,6 +184,8 @@ def test_scores_that_are_no_numbers_are_refused() -> None:
         (LogisticRegression(l1_ratio=1, solver="saga"), "l1_ratio=1"),
         (LogisticRegression(C=np.inf), "C=inf"),
         (LogisticRegression(C=1e9), "C=1000000000.0"),
+        (make_pipeline(StandardScaler(with_std=False), LogisticRegression()), "with_std=False"),
+        (make_pipeline(StandardScaler(copy=False), LogisticRegression()), "copy=False"),
         (make_pipeline(StandardScaler(with_mean=False), LogisticRegression()), "with_mean=False"),
         (make_pipeline(StandardScaler(), LogisticRegression(fit_intercept=False)), "fit_intercept=False"),
     ],

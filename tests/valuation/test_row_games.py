@@ -4,20 +4,21 @@ from __future__ import annotations
 
 import math
 import pickle
+import threading
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from sklearn.base import BaseEstimator, ClassifierMixin
+from sklearn.base import BaseEstimator, ClassifierMixin, clone
 from sklearn.cluster import KMeans
 from sklearn.ensemble import RandomForestClassifier
 from sklearn.linear_model import LinearRegression, LogisticRegression
-from sklearn.metrics import balanced_accuracy_score, make_scorer
-from sklearn.neighbors import KNeighborsClassifier
+from sklearn.metrics import accuracy_score, balanced_accuracy_score, get_scorer, make_scorer
+from sklearn.neighbors import KNeighborsClassifier, KNeighborsRegressor
 from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import MinMaxScaler, StandardScaler
+from sklearn.preprocessing import MinMaxScaler, OneHotEncoder, StandardScaler
 from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
 
 import dataworth as dw
@@ -320,16 +321,97 @@ def test_a_model_that_fails_names_the_coalition_and_no_row() -> None:
         learner.score()
     assert str(caught.value) == (
         "Fragile failed on a coalition of 12 of 30 players with 12 rows (r0, r1, r2, r3, r4, r5, r6, r7, r8, r9, ...): "
-        "RuntimeError"
+        "RuntimeError; a model that cannot do with so few rows, or a scoring that cannot do without a class, calls for "
+        "another model, another scoring, or owners of many rows as players"
     )
+    learner.join(np.arange(12, 30))
+    with pytest.raises(MethodError, match=r"all 30 players with 30 rows: RuntimeError$"):
+        learner.score()
     assert isinstance(caught.value.__cause__, RuntimeError)
 
 
-def test_what_scikit_learn_says_is_passed_on() -> None:
-    learner = RowGame.of(TRAIN, JUDGES, KNeighborsClassifier(5, weights="distance")).learner()
-    learner.join(whole(0, 1))
-    with pytest.raises(MethodError, match=r"2 of 30 players with 2 rows \(0, 1\): ValueError: Expected n_neighbors"):
+def test_what_scikit_learn_says_of_rows_is_not_passed_on() -> None:
+    x = np.append(np.zeros(9), 55120.5)[:, np.newaxis]
+    judges = dw.Points(x, ["odd", "well"] * 5)
+    model = make_pipeline(OneHotEncoder(), DecisionTreeClassifier())
+    learner = RowGame.of(dw.Points(x, judges.y), judges, model).learner()
+    learner.join(np.arange(4))
+    with pytest.raises(MethodError, match=r"4 of 10 players with 4 rows \(0, 1, 2, 3\): ValueError; ") as caught:
         learner.score()
+    assert "55120" not in str(caught.value)
+    assert "55120" in str(caught.value.__cause__)
+
+
+@pytest.mark.parametrize("scoring", ["accuracy", "f1_macro", make_scorer(accuracy_score)])
+@pytest.mark.parametrize(
+    "model",
+    [
+        KNeighborsClassifier(),
+        KNeighborsClassifier(weights="distance"),
+        make_pipeline(StandardScaler(), KNeighborsClassifier()),
+    ],
+    ids=str,
+)
+def test_fewer_rows_than_neighbours_all_vote_whatever_the_scorer(model: Any, scoring: Any) -> None:
+    learner = RowGame.of(TRAIN, JUDGES, model, scoring=scoring).learner()
+    learner.join(whole(0, 1, 4))
+    three = clone(model)
+    (three[-1] if hasattr(three, "steps") else three).set_params(n_neighbors=3)
+    three.fit(TRAIN.x[[0, 1, 4]], TRAIN.y[[0, 1, 4]])
+    scorer = get_scorer(scoring) if isinstance(scoring, str) else scoring
+    assert learner.score() == scorer(three, JUDGES.x, JUDGES.y)
+
+
+def test_fewer_rows_than_neighbours_are_a_regression_too() -> None:
+    train, judges = numbers(1, 9), numbers(2, 9)
+    learner = RowGame.of(train, judges, KNeighborsRegressor()).learner()
+    learner.join(whole(0, 1))
+    two = KNeighborsRegressor(2).fit(train.x[:2], train.y[:2])
+    assert learner.score() == two.score(judges.x, judges.y)
+
+
+def test_models_and_scorers_that_write_into_rows_spoil_none() -> None:
+    def spoil(model: Any, x: Any, y: Any) -> float:
+        score = float(model.score(x, y))
+        x -= 100.0
+        y[:] = y[0]
+        return score
+
+    for scaler in (StandardScaler, MinMaxScaler):
+        for last in (TREE, LogisticRegression()):
+            for scoring in (None, "f1_macro", spoil):
+                games = [
+                    RowGame.of(TRAIN, JUDGES, make_pipeline(scaler(copy=copy), last), scoring=scoring)
+                    for copy in (False, True)
+                ]
+                learners = [game.learner() for game in games]
+                assert games[0].floor == games[1].floor
+                for members in (np.arange(9), np.arange(5, 25), np.arange(9)):
+                    for learner in learners:
+                        learner.clear()
+                        learner.join(members)
+                    assert learners[0].score() == pytest.approx(learners[1].score(), abs=0.03)
+                scores = []
+                for _ in range(2):
+                    learners[0].clear()
+                    learners[0].join(np.arange(9))
+                    scores.append(learners[0].score())
+                assert scores[0] == scores[1]
+
+
+def test_what_a_game_holds_cannot_be_written_into() -> None:
+    game = RowGame.of(TRAIN, JUDGES, TREE)
+    for one in (game, pickle.loads(pickle.dumps(game))):  # noqa: S301
+        for part in (one._table.x, one._table.y, one._table.judges, one._table.judge_y):
+            with pytest.raises(ValueError, match="read-only"):
+                part[0] = part[1]
+
+
+def test_a_game_says_what_its_digest_could_not_tell() -> None:
+    assert RowGame.of(TRAIN, JUDGES, make_pipeline(StandardScaler(), TREE), scoring="f1_macro").untold == ""
+    lock = threading.Lock()
+    game = RowGame.of(TRAIN, JUDGES, TREE, scoring=lambda model, x, y: float(lock.locked()))
+    assert game.untold == "a lock"
 
 
 def test_scores_that_are_no_numbers_and_predictions_of_odd_shape_are_failures() -> None:
@@ -361,6 +443,7 @@ GAP = dw.Points(np.array([[np.nan, 1.0, 2.0], [0.0, 1.0, 2.0]]), ["ill", "odd"],
         (lambda: RowGame.of(TRAIN, JUDGES, "tree"), MethodError, "a pipeline of scikit-learn, not str"),
         (lambda: RowGame.of(TRAIN, JUDGES, StandardScaler()), MethodError, "not StandardScaler"),
         (lambda: RowGame.of(TRAIN, JUDGES, TREE, scoring="nonsense"), MethodError, "'nonsense' is no scorer"),
+        (lambda: RowGame.of(TRAIN, JUDGES, KNeighborsClassifier(2.5)), MethodError, "'n_neighbors' parameter of K"),
         (lambda: RowGame.of(TRAIN, JUDGES, TREE, scoring=3), MethodError, "name of a scorer or a callable"),  # type: ignore[arg-type]
         (lambda: RowGame.of(TRAIN, JUDGES, TREE, seed=-1), MethodError, "seed must be an integer of 0 or more"),
         (lambda: RowGame.of(TRAIN, JUDGES, TREE, players="clubs"), MethodError, "'rows' or 'owners', not 'clubs'"),  # type: ignore[arg-type]

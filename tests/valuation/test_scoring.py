@@ -15,12 +15,15 @@ from sklearn.ensemble import RandomForestClassifier
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import accuracy_score, f1_score, fbeta_score, make_scorer
 from sklearn.naive_bayes import GaussianNB
+from sklearn.neighbors import KNeighborsClassifier, KNeighborsRegressor
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer, StandardScaler
 
 from dataworth.errors import MethodError
 from dataworth.valuation.scoring import (
+    check_parameters,
     check_scorer,
+    for_rows,
     guessing_score,
     mean_score,
     model_copy,
@@ -134,6 +137,65 @@ def test_knowing_nothing() -> None:
     assert guessing_score("neg_log_loss", np.array([0, 1]), x, labels) == pytest.approx(-np.log(2))
     assert mean_score("r2", x, np.array([1.0, 2.0, 3.0, 4.0])) == 0
     assert mean_score("neg_mean_absolute_error", x, np.array([1.0, 2.0, 3.0, 4.0])) == -1
+
+
+def test_parameters_that_scikit_learn_refuses() -> None:
+    for model in (
+        KNeighborsClassifier(2.5),
+        make_pipeline(StandardScaler(), KNeighborsClassifier(algorithm="bogus")),
+        LogisticRegression(max_iter=-5),
+    ):
+        with pytest.raises(MethodError, match=r"cannot be fitted: The '(n_neighbors|algorithm|max_iter)' parameter of"):
+            check_parameters(model)
+    for model in (KNeighborsClassifier(3), make_pipeline("passthrough", GaussianNB()), object()):
+        check_parameters(model)
+
+
+def test_no_more_neighbours_than_rows() -> None:
+    assert for_rows(KNeighborsClassifier(5), 4).n_neighbors == 4
+    assert for_rows(KNeighborsRegressor(5), 9).n_neighbors == 5
+    nested = make_pipeline(StandardScaler(), make_pipeline(StandardScaler(), KNeighborsRegressor(5)))
+    assert for_rows(nested, 1)[-1][-1].n_neighbors == 1
+    assert isinstance(for_rows(GaussianNB(), 1), GaussianNB)
+
+
+@pytest.mark.parametrize(
+    ("scoring", "labels", "said"),
+    [
+        ("f1", ["no", "yes"], "use labels 0 and 1, sklearn.metrics.make_scorer"),
+        ("precision", [3, 4], "'f1_macro'"),
+        ("f1", [0, 1, 2], "an average over classes, such as 'f1_macro'"),
+        (lambda *_: 1 / 0, [0, 1], "use another scorer$"),
+    ],
+)
+def test_a_scorer_that_cannot_score_a_guess_says_what_helps(scoring: Any, labels: list[Any], said: str) -> None:
+    classes = np.array(labels)
+    with pytest.raises(MethodError, match=said):
+        guessing_score(scoring, classes, np.zeros((6, 2)), np.resize(classes, 6))
+
+
+def test_words_of_a_scorer_stay_in_the_cause() -> None:
+    def quote(model: Any, x: Any, y: Any) -> float:
+        raise ValueError(f"row {x[0].tolist()} is odd")
+
+    x, y = np.full((4, 1), 55120.5), np.array([0.0, 1.0, 1.0, 1.0])
+    for floor in (partial(guessing_score, quote, np.array([0, 1])), partial(mean_score, quote)):
+        with pytest.raises(MethodError) as caught:
+            floor(x, y)
+        assert "55120" not in str(caught.value)
+        assert "55120" in str(caught.value.__cause__)
+
+
+def test_a_scorer_that_writes_into_rows_spoils_none() -> None:
+    def spoil(model: Any, x: Any, y: Any) -> float:
+        x -= 1.0
+        y[:] = 0
+        return float(x.sum())
+
+    x, y = np.ones((4, 2)), np.array([0, 1, 0, 1])
+    assert guessing_score(spoil, np.array([0, 1]), x, y) == 0
+    assert mean_score(spoil, x, y.astype(np.float64)) == 0
+    assert (x.min(), y.max()) == (1.0, 1)
 
 
 def test_bad_names() -> None:

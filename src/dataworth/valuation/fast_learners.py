@@ -53,6 +53,8 @@ def plan_for(table: Table) -> Plan | str:
     if type(model) not in ways:
         return type_named(table.estimator)
     way = ways[type(model)]
+    if model is not table.estimator and not table.estimator.steps[0][1].copy:
+        return "StandardScaler(copy=False)"
     trouble = _trouble(table, scaled, model, way)
     return trouble or Plan(f"{way.how}, scaled by the coalition's own deviations" if scaled else way.how, way.make)
 
@@ -339,7 +341,7 @@ class Neighbors(Following):
 
     def __init__(self, table: Table) -> None:
         super().__init__(table)
-        k = int(table.estimator.n_neighbors)
+        k = int(parts_of(table.estimator)[1].n_neighbors)
         self._sets = NeighborSets(table.x, table.codes, table.judges, table.judge_codes, table.n_classes, k)
 
     def _emptied(self) -> None:

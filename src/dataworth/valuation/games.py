@@ -28,6 +28,7 @@ from dataworth.valuation.parameters import check_whole
 from dataworth.valuation.scoring import (
     Scorer,
     check_scorer,
+    for_rows,
     guessing_score,
     model_copy,
     model_told,
@@ -229,7 +230,8 @@ class ModelScore:
     Repeat r has the same seed in every coalition, so that differences between coalitions are not differences between
     seeds. A coalition without rows, or with rows of one class only, scores what knowing nothing scores: ``1 / classes``
     for accuracy, else the mean score of 100 models that guess uniformly among the classes
-    (``DummyClassifier("uniform")``).
+    (``DummyClassifier("uniform")``). A model that ends in nearest neighbours, and has fewer rows than it asks for
+    neighbours, lets all rows vote.
 
     Args:
         estimator: A classifier or pipeline; it is copied, never trained itself. Every ``random_state`` in it is set,
@@ -488,9 +490,12 @@ class _ModelGame(_Seated):
         labels = self._seats.classes[np.concatenate(codes)]
         if (labels == labels[0]).all():
             return self._guessing
-        model = seeded(self._model.estimator, seed_of(self._model.seed, repeat)).fit(np.concatenate(rows), labels)
+        model = seeded(self._model.estimator, seed_of(self._model.seed, repeat))
+        model = for_rows(model, labels.size).fit(np.concatenate(rows), labels)
         scorer = check_scorer(model, self._model.scoring)
-        return float(scorer(model, self._seats.validation.x, self._seats.labels))
+        # Copies, as a model or scorer may write into what it is given.
+        return float(scorer(model, self._seats.validation.x.copy(), self._seats.labels.copy()))
 
     def _told(self) -> str:
-        return f"{self._rule!r} {scorer_told(self._model.scoring)} {model_told(self._model.estimator)}"
+        rule = self._model  # whose repr has addresses in memory where models or scorers hold functions
+        return f"model 2 {rule.repeats} {rule.seed} {scorer_told(rule.scoring)} {model_told(rule.estimator)}"

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from functools import cache, cached_property
-from types import TracebackType
 from typing import Any, Protocol
 
 import numpy as np
@@ -13,11 +12,16 @@ from numpy.typing import NDArray
 from threadpoolctl import ThreadpoolController
 
 from dataworth.errors import InputError, MethodError
-from dataworth.valuation.scoring import Scorer, check_scorer
+from dataworth.valuation.scoring import Scorer, check_scorer, for_rows
 
-__all__ = ["Following", "Learner", "Refit", "Table", "lone_thread", "told"]
+__all__ = ["Following", "Learner", "Refit", "Table", "lone_thread", "scored"]
 
 _MOST_NAMES = 10  # players that an error names
+
+_HELP = (
+    "a model that cannot do with so few rows, or a scoring that cannot do without a class, calls for another model, "
+    "another scoring, or owners of many rows as players"
+)
 
 
 class Learner(Protocol):
@@ -76,6 +80,8 @@ class Table:
         estimator: The untrained model with its seeds.
         scoring: The name of a scorer or a callable.
         floor: The score of nobody.
+
+    Rows and labels are read-only: a model that writes into what it is given gets copies.
     """
 
     x: NDArray[np.float64]
@@ -91,6 +97,19 @@ class Table:
     estimator: Any
     scoring: str | Scorer
     floor: float
+
+    def __post_init__(self) -> None:
+        self._lock()
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        self._lock()  # which pickle forgets
+
+    def _lock(self) -> None:
+        for name in ("x", "y", "judges", "judge_y"):
+            view = getattr(self, name).view()
+            view.flags.writeable = False
+            object.__setattr__(self, name, view)
 
     @property
     def n_classes(self) -> int:
@@ -177,7 +196,7 @@ class Following:
             with lone_thread():
                 return _fit_and_score(table, rows)
         except Exception as trouble:
-            raise MethodError(f"{self._who(rows.size)}: {told(trouble)}") from trouble
+            raise self._failed(rows.size, trouble) from trouble
 
     def _changed(self, players: NDArray[np.int64], sign: int) -> None:
         """Players came (1) or went (-1)."""
@@ -191,6 +210,11 @@ class Following:
     def _judge(self) -> float:
         """The score of a coalition that can be learned from."""
         return self.refit()
+
+    def _failed(self, rows: int, trouble: Exception) -> MethodError:
+        """What to say of a model that failed on the coalition; words of others may quote rows, so only their kind."""
+        message = f"{self._who(rows)}: {_told(trouble)}"
+        return MethodError(message if self.members.all() else f"{message}; {_HELP}")
 
     def _who(self, rows: int) -> str:
         """The coalition, for a message."""
@@ -210,25 +234,28 @@ class Refit(Following):
 def _fit_and_score(table: Table, rows: NDArray[np.int64]) -> float:
     from sklearn.base import clone
 
-    model = clone(table.estimator).fit(table.x[rows], table.y[rows])
+    model = for_rows(clone(table.estimator), rows.size).fit(table.x[rows], table.y[rows])
     if table.scoring != "accuracy":
-        score = float(check_scorer(model, table.scoring)(model, table.judges, table.judge_y))
-        if not math.isfinite(score):
-            raise MethodError(f"it scored {score}")
-        return score
-    found = np.asarray(model.predict(table.judges))  # the scorer's own checks take longer than many models
+        return scored(table, model)
+    found = np.asarray(model.predict(table.judges.copy()))  # the scorer's own checks take longer than many models
     if found.shape != table.judge_y.shape:
         raise MethodError(f"it predicted labels of shape {found.shape} for {table.judge_y.size} rows")
     return int(np.count_nonzero(found == table.judge_y)) / table.judge_y.size
 
 
-def told(trouble: Exception) -> str:
-    """What went wrong; in words only where they are ours or scikit-learn's, which speak of parameters, not of rows."""
-    if isinstance(trouble, MethodError):
-        return str(trouble)
-    at: TracebackType | None = trouble.__traceback__
-    while at is not None and at.tb_next is not None:
-        at = at.tb_next
-    raised_in = "" if at is None else str(at.tb_frame.f_globals.get("__name__", ""))
-    kind = type(trouble).__name__
-    return f"{kind}: {trouble}" if raised_in.split(".")[0] == "sklearn" else kind
+def scored(table: Table, model: Any) -> float:
+    """What the scorer says of a fitted model, which with it gets copies of the validation rows to spoil.
+
+    Raises:
+        MethodError: NaN or infinite.
+    """
+    scorer = check_scorer(model, table.scoring)
+    score = float(scorer(model, table.judges.copy(), table.judge_y.copy()))
+    if not math.isfinite(score):
+        raise MethodError(f"it scored {score}")
+    return score
+
+
+def _told(trouble: Exception) -> str:
+    """What went wrong: in words only where they are ours, as those of others may quote rows."""
+    return str(trouble) if isinstance(trouble, MethodError) else type(trouble).__name__

@@ -9,11 +9,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dataworth.errors import MethodError
 from dataworth.kernels.logistic import LogisticPath, parameters
 from dataworth.valuation.fast_learners import Plan, parts_of
-from dataworth.valuation.learners import Following, Table, lone_thread
-from dataworth.valuation.scoring import check_scorer
+from dataworth.valuation.learners import Following, Table, lone_thread, scored
 
 __all__ = ["LogisticLearner", "plan_for"]
 
@@ -103,15 +101,9 @@ class LogisticLearner(Following):
             if table.scoring == "accuracy":
                 return self._path.count_right(self._ready, table.judge_codes) / table.judge_codes.size
             with lone_thread():
-                model = self._model()
-                score = float(check_scorer(model, table.scoring)(model, table.judges, table.judge_y))
-            if not math.isfinite(score):
-                raise MethodError(f"it scored {score}")
-            return score
+                return scored(table, self._model())
         except Exception as trouble:
-            # Words of strange scorers may quote rows.
-            words = str(trouble) if isinstance(trouble, MethodError) else type(trouble).__name__
-            raise MethodError(f"{self._who(self._path.size)}: {words}") from trouble
+            raise self._failed(self._path.size, trouble) from trouble
 
     def _model(self) -> Any:
         """Scikit-learn's estimator as if it had been fitted to the coalition until nothing moved."""
@@ -133,7 +125,7 @@ class LogisticLearner(Following):
 
 def _odd_settings(estimator: Any, classes: int) -> dict[str, Any]:
     """The settings with which scikit-learn would minimise something else, by name."""
-    scaled, model = parts_of(estimator)
+    _, model = parts_of(estimator)
     given = model.get_params()
     odd = {name: value for name, value in given.items() if name in _PLAIN and not _among(value, _PLAIN[name])}
     cost = given["C"]
@@ -141,8 +133,10 @@ def _odd_settings(estimator: Any, classes: int) -> dict[str, Any]:
         odd["C"] = cost
     if "multi_class" in given and classes > 2 and given["solver"] == "newton-cholesky":
         odd["solver"] = given["solver"]  # until 1.7 it told each class from all others
-    if scaled:
+    if model is not estimator:
         scaler = estimator.steps[0][1]
+        odd |= {"with_std": False} if not scaler.with_std else {}  # columns as they are, but for what is taken off
+        odd |= {"copy": False} if not scaler.copy else {}  # it writes into the rows that a scorer hands to it
         odd |= {"with_mean": False} if not scaler.with_mean else {}
         odd |= {"fit_intercept": False} if not given["fit_intercept"] else {}
     return odd

@@ -20,6 +20,7 @@ from dataworth.valuation.parameters import check_whole
 from dataworth.valuation.reading import check_same_features
 from dataworth.valuation.scoring import (
     Scorer,
+    check_parameters,
     check_scorer,
     guessing_score,
     mean_score,
@@ -30,11 +31,14 @@ from dataworth.valuation.scoring import (
     seed_of,
     seeded,
 )
+from dataworth.valuation.telling import tell
 
 __all__ = ["Players", "RowGame"]
 
 Players: TypeAlias = Literal["rows", "owners"]
 """Who joins and leaves: each row for itself, or all rows of one owner together."""
+
+_DIGEST = "utilities of rows 2"  # another number when the same words come to mean other utilities
 
 _Maker: TypeAlias = Callable[[Table], Learner]
 
@@ -47,12 +51,16 @@ class RowGame:
     the same in every coalition. A classifier that has no rows, or rows of one class only, scores what knowing nothing
     scores: ``1 / classes`` for accuracy, else the mean score of 100 models that guess uniformly. A regressor without
     rows scores what always predicting the mean of the validation targets scores (0 for r2); with one row it is fitted.
+    A model that ends in nearest neighbours, and has fewer rows than it asks for neighbours, lets all rows vote.
 
     Args:
         names: Of the players: ids of rows, or owners in sorted order, ``(n,)``.
         floor: The utility of nobody, and of every coalition of a classifier with fewer than two classes.
         how: The path chosen, in words.
-        digest: Of everything that utilities depend on.
+        digest: Of everything that utilities depend on: rows, model and scorer with their code, the globals that this
+            names, and the releases of packages. Not of what code reads from files, clocks or other machines.
+        untold: What the model or the scorer holds that the digest could not tell, in words; utilities of such a game
+            must not be kept for another run. Empty where the digest is of everything.
 
     Example:
         >>> import dataworth as dw
@@ -73,6 +81,7 @@ class RowGame:
     floor: float
     how: str
     digest: str
+    untold: str
     _table: Table
     _make: _Maker
 
@@ -104,7 +113,8 @@ class RowGame:
             DataError: Features or labels that do not fit together, missing features, no owners, or labels that are
                 all the same.
             InputError: No Points, or ``classes`` is no list of different labels.
-            MethodError: No model, no scorer, or a scorer that cannot score knowing nothing.
+            MethodError: No model, parameters that scikit-learn refuses, no scorer, or a scorer that cannot score
+                knowing nothing.
         """
         from sklearn.base import is_regressor
 
@@ -119,6 +129,7 @@ class RowGame:
                 f"the model must be a classifier, a regressor or a pipeline of scikit-learn, not {type(model).__name__}"
             )
         regression = is_regressor(copy)
+        check_parameters(copy)
         chosen = scoring if scoring is not None else "r2" if regression else "accuracy"
         check_scorer(copy, chosen)
         check_same_features(train, validation)
@@ -146,7 +157,8 @@ class RowGame:
             floor=floor,
         )
         how, make = _choose(table)
-        return cls(names, floor, how, _digest(table, how), table, make)
+        missed = dict.fromkeys([*tell(table.estimator).missed, *tell(chosen).missed])
+        return cls(names, floor, how, _digest(table, how), ", ".join(missed), table, make)
 
     @property
     def n(self) -> int:
@@ -215,7 +227,7 @@ def _targets(train: Points, validation: Points, scoring: str | Scorer, classes: 
 
 
 def _digest(table: Table, how: str) -> str:
-    words = f"{model_told(table.estimator)}\n{scorer_told(table.scoring)}\n{how}\n{table.floor!r}"
+    words = f"{_DIGEST}\n{model_told(table.estimator)}\n{scorer_told(table.scoring)}\n{how}\n{table.floor!r}"
     digest = hashlib.blake2b(words.encode(), digest_size=32)
     if table.classes is not None:
         digest.update(repr(table.classes.tolist()).encode())

@@ -2,23 +2,22 @@
 
 from __future__ import annotations
 
-import hashlib
 import math
-import re
 import warnings
-from collections.abc import Callable, Mapping, Sequence
-from functools import partial
-from types import CodeType, FunctionType, MethodType
+from collections.abc import Callable
 from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 from dataworth.errors import MethodError
+from dataworth.valuation.telling import tell
 
 __all__ = [
     "Scorer",
+    "check_parameters",
     "check_scorer",
+    "for_rows",
     "guessing_score",
     "mean_score",
     "model_copy",
@@ -32,8 +31,6 @@ __all__ = [
 
 Scorer: TypeAlias = Callable[[Any, Any, Any], float]
 """Called as ``scorer(estimator, x, y)``; higher is better."""
-
-_DEEPEST = 12  # parts of parts that are looked into: something may hold itself
 
 _GUESSES = 100  # random guesses whose mean score is that of knowing nothing
 
@@ -70,6 +67,48 @@ def seeded(estimator: Any, seed: int) -> Any:
 
 
 # -- scorers --------------------------------------------------------------------------------------
+
+
+def for_rows(model: Any, n: int) -> Any:
+    """The untrained model; one that ends in nearest neighbours asks no more of them than there are rows.
+
+    Scikit-learn refuses to name five neighbours among four rows. Here all four vote, whatever the scorer.
+
+    Args:
+        model: A copy that may be changed.
+        n: How many rows it will be fitted to.
+    """
+    from sklearn.neighbors import KNeighborsClassifier, KNeighborsRegressor
+    from sklearn.pipeline import Pipeline
+
+    last = model
+    while isinstance(last, Pipeline):
+        last = last.steps[-1][1]
+    if not isinstance(last, KNeighborsClassifier | KNeighborsRegressor) or last.n_neighbors is None:
+        return model
+    if last.n_neighbors > n:
+        last.set_params(n_neighbors=n)
+    return model
+
+
+def check_parameters(estimator: Any) -> None:
+    """Refuse what scikit-learn would refuse when it fits: what follows a model without fitting it must not differ.
+
+    Raises:
+        MethodError: In scikit-learn's words, which are about parameters.
+    """
+    from sklearn.pipeline import Pipeline
+
+    if isinstance(estimator, Pipeline):
+        for _, step in estimator.steps:
+            check_parameters(step)
+    kind = type(estimator)
+    if kind.__module__.split(".")[0] != "sklearn" or not hasattr(kind, "_validate_params"):
+        return
+    try:
+        estimator._validate_params()
+    except ValueError as trouble:
+        raise MethodError(f"{kind.__name__} cannot be fitted: {trouble}") from trouble
 
 
 def check_scorer(model: Any, scoring: object) -> Scorer:
@@ -138,11 +177,11 @@ def mean_score(scoring: str | Scorer, x: NDArray[Any], targets: NDArray[np.float
 def _mean_score(scoring: str | Scorer, does: str, models: Any, x: NDArray[Any], y: NDArray[Any]) -> float:
     try:
         with warnings.catch_warnings(action="ignore"):  # guesses may hit labels that no validation point has
-            scores = [float(check_scorer(model, scoring)(model, x, y)) for model in models]
-    except Exception as trouble:
+            scores = [float(check_scorer(model, scoring)(model, x.copy(), y.copy())) for model in models]
+    except Exception as trouble:  # whose words may quote rows
         raise MethodError(
-            f"scoring={scorer_named(scoring)} cannot score a model that {does} ({type(trouble).__name__}: "
-            f"{trouble}), so a coalition without rows has no utility; use another scorer"
+            f"scoring={scorer_named(scoring)} cannot score a model that {does} ({type(trouble).__name__}), so a "
+            f"coalition without rows has no utility; {_instead(scoring, y)}"
         ) from trouble
     floor = math.fsum(scores) / len(scores)
     if not math.isfinite(floor):
@@ -150,58 +189,33 @@ def _mean_score(scoring: str | Scorer, does: str, models: Any, x: NDArray[Any], 
     return floor
 
 
+def _instead(scoring: str | Scorer, y: NDArray[Any]) -> str:
+    """What to do about a scorer that cannot score knowing nothing."""
+    classes = np.unique(y)
+    if not isinstance(scoring, str) or (y.dtype.kind == "f" and classes.size > 2):
+        return "use another scorer"
+    if classes.size > 2:
+        return (
+            "if it is one of two classes, use an average over classes, such as 'f1_macro' for 'f1', or another scorer"
+        )
+    if 1 in classes.tolist():
+        return "use another scorer"
+    return (
+        "if it does not know which label is the positive one, use labels 0 and 1, "
+        "sklearn.metrics.make_scorer(..., pos_label=...), or an average over classes, such as 'f1_macro' for 'f1'"
+    )
+
+
 # -- what utilities depend on ---------------------------------------------------------------------
 
 
 def model_told(estimator: Any) -> str:
-    """A model with all its settings and the release of scikit-learn, the same in every process."""
+    """A model with all that it holds and does, and the release of scikit-learn, the same in every process."""
     import sklearn
 
-    return f"{_told(estimator)} scikit-learn {sklearn.__version__}"
+    return f"{tell(estimator).words} scikit-learn {sklearn.__version__}"
 
 
 def scorer_told(scoring: str | Scorer) -> str:
     """A scorer with all that it does: functions of one name, such as lambdas, may do different things."""
-    return _told(scoring)
-
-
-def _told(value: Any, depth: int = 0) -> str:
-    """A value in words that differ where it does; of arrays and code their digest, as their repr leaves things out."""
-    deeper = depth + 1
-    if isinstance(value, np.ndarray) and value.dtype != object:
-        digest = hashlib.blake2b(np.ascontiguousarray(value).tobytes(), digest_size=16).hexdigest()
-        return f"array {value.dtype} {value.shape} {digest}"
-    if isinstance(value, FunctionType):
-        enclosed = [cell.cell_contents for cell in value.__closure__ or ()]
-        given = _told((value.__defaults__, value.__kwdefaults__, enclosed), deeper)
-        return f"{value.__module__} {_code_told(value.__code__)} {given}"
-    if isinstance(value, MethodType | partial):
-        names = ("__func__", "__self__") if isinstance(value, MethodType) else ("func", "args", "keywords")
-        return f"{type(value).__name__} {_told([getattr(value, name) for name in names], deeper)}"
-    if depth < _DEEPEST and isinstance(value, Mapping):
-        held = sorted(f"{_told(key, deeper)}: {_told(one, deeper)}" for key, one in value.items())
-        return "{" + ", ".join(held) + "}"
-    if depth < _DEEPEST and isinstance(value, Sequence) and not isinstance(value, str | bytes):
-        return f"{type(value).__name__}[{', '.join(_told(one, deeper) for one in value)}]"
-    return _object_told(value, depth)
-
-
-def _object_told(value: Any, depth: int) -> str:
-    """Estimators by the parameters they were made with, others by what they say and hold, as make_scorer's do."""
-    kind = f"{type(value).__module__}.{type(value).__qualname__}"
-    shallow = depth < _DEEPEST and not isinstance(value, type)
-    if shallow and hasattr(value, "get_params"):
-        return f"{kind}({_told(value.get_params(deep=False), depth + 1)})"
-    said = re.sub(r" at 0x[0-9a-f]+", "", repr(value))  # addresses differ from process to process
-    return f"{kind}({said}, {_told(vars(value), depth + 1)})" if shallow and hasattr(value, "__dict__") else said
-
-
-def _code_told(code: CodeType) -> str:
-    whole = repr((code.co_code, code.co_names, code.co_varnames, [_constant_told(part) for part in code.co_consts]))
-    return hashlib.blake2b(whole.encode(), digest_size=16).hexdigest()
-
-
-def _constant_told(part: Any) -> str:
-    if isinstance(part, frozenset):  # whose order differs from process to process
-        return f"frozenset {sorted(repr(one) for one in part)}"
-    return _code_told(part) if isinstance(part, CodeType) else repr(part)
+    return tell(scoring).words
