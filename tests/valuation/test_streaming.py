@@ -79,7 +79,7 @@ def streamed(draw: st.DrawFn) -> tuple[Problem, dict[str, Any], list[int], int, 
     return problem, columns, sizes, draw(st.integers(1, 5)), method
 
 
-@settings(max_examples=60)
+@settings(max_examples=40)
 @given(
     given_=streamed(),
     part_rows=st.integers(1, 20),
@@ -440,7 +440,7 @@ def test_a_damaged_note_is_named(rows: Path, tmp_path: Path) -> None:
 
 def spoil_middle(path: Path) -> None:
     held = bytearray(path.read_bytes())
-    held[4 : len(held) // 2] = bytes(len(held) // 2 - 4)
+    held[4:60] = bytes(56)
     path.write_bytes(held)
 
 
@@ -482,6 +482,7 @@ def test_one_bad_file_among_many_is_named_before_any_product(
         patch.setattr(neighbors, "prepare", None)
         with pytest.raises(DataError, match=message):
             value(source, tmp_path / "out")
+    assert not list((tmp_path / "out").iterdir())  # free for the files when they are right
     if what != "repeated id":  # the only thing that no part sees by itself
         with pytest.raises(DataError, match=message):
             value(source, tmp_path / "unseen", survey=False)
@@ -540,7 +541,7 @@ def test_arguments_that_do_not_fit(rows: Path, tmp_path: Path) -> None:
         ({"part_rows": True}, InputError, "part_rows must be a positive integer"),
         ({"dtype": "float16"}, InputError, "dtype must be"),
         ({"memory": "much"}, InputError, "memory must be a size"),
-        ({"memory": "410MiB", "part_rows": None, "engine": Local(30)}, InputError, "memory of 410 MiB is too little"),
+        ({"memory": "410MiB", "part_rows": None, "engine": Local(3000)}, InputError, "memory of 410 MiB is too little"),
     ]
     for given_, error, message in cases:
         with pytest.raises(error, match=message):
@@ -616,7 +617,7 @@ def test_a_disk_that_gets_full_is_told_and_the_run_goes_on(rows: Path, tmp_path:
         capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert "has no room left" in ran.stdout, ran.stderr
-    assert bool(list(tmp_path.glob("out/_work/bits-*"))) == (most == 2000)
+    assert (len(list(tmp_path.glob("out/_work/bits-*"))) == 4) == (most == 2000)
     assert not list(tmp_path.rglob("*.part"))
     assert files_of(value(rows, tmp_path / "out", part_rows=400)) == whole
 

@@ -22,7 +22,7 @@ from dataworth.records.values import Values
 if TYPE_CHECKING:
     import pyarrow as pa
 
-__all__ = ["MANIFEST", "StoredValues", "part_name", "read_part", "write_part"]
+__all__ = ["MANIFEST", "StoredValues", "encode_part", "part_name", "read_part"]
 
 MANIFEST = "_values.json"
 """What describes the files; a name that begins with ``_`` is no data to readers of Parquet folders."""
@@ -41,13 +41,12 @@ def part_name(number: int) -> str:
     return f"part-{number:05d}.parquet"
 
 
-def write_part(
-    path: Path, about: Mapping[str, Any], ids: NDArray[Any], owners: NDArray[Any] | None, values: NDArray[np.float64]
-) -> None:
-    """Write the values of some rows; the file appears whole or not at all.
+def encode_part(
+    about: Mapping[str, Any], ids: NDArray[Any], owners: NDArray[Any] | None, values: NDArray[np.float64]
+) -> bytes:
+    """The values of some rows as a Parquet file; the same bytes from the same rows.
 
     Args:
-        path: Where to.
         about: What the file says of itself, in JSON.
         ids: The rows' names.
         owners: Whose they are, if known.
@@ -59,12 +58,13 @@ def write_part(
     columns = {"id": ids} | ({} if owners is None else {"owner": owners}) | {"value": values}
     table = pa.table({name: pa.array(column) for name, column in columns.items()})
     told = json.dumps({**about, "digest": _content(table)})
-    with whole_file(path) as temporary:
-        pq.write_table(table.replace_schema_metadata({_TOLD: told}), temporary)
+    sink = pa.BufferOutputStream()
+    pq.write_table(table.replace_schema_metadata({_TOLD: told}), sink)
+    return bytes(sink.getvalue())
 
 
 def read_part(path: Path) -> tuple[dict[str, Any], pa.Table]:
-    """What :func:`write_part` wrote: what it says of itself, and the rows.
+    """What :func:`encode_part` made: what it says of itself, and the rows.
 
     Raises:
         DataError: It is not there, or not what was written.

@@ -21,7 +21,7 @@ from dataworth.data.sources import Part
 from dataworth.errors import DataError, InputError
 from dataworth.records.files import whole_file
 from dataworth.records.sealed import read_sealed, write_sealed
-from dataworth.records.stored import MANIFEST, StoredValues, part_name, read_part, write_part
+from dataworth.records.stored import MANIFEST, StoredValues, encode_part, part_name, read_part
 
 __all__ = ["PartsKept"]
 
@@ -208,18 +208,23 @@ class PartsKept:
             owners: Whose they are, if known.
             values: Their values.
         """
-        with self._room():
-            write_part(self.out / part_name(part.number), {**self._told(part), "weights": weights}, ids, owners, values)
+        made = encode_part({**self._told(part), "weights": weights}, ids, owners, values)
+        with self._room(), whole_file(self._values(part)) as temporary:
+            temporary.write_bytes(made)
 
     def values(self, part: Part, weights: str) -> NDArray[np.float64] | None:
         """The values of a part that were added up from these weights, if they are there and whole."""
         try:
-            about, table = read_part(self.out / part_name(part.number))
-        except DataError:
+            about, table = read_part(self._values(part))
+            there = self._values(part).read_bytes()
+        except (DataError, OSError):
             return None
         if about != {**self._told(part), "weights": weights}:
             return None
-        found: NDArray[np.float64] = table["value"].to_numpy()
+        ids, *owners, values = (column.to_numpy() for column in table.columns)
+        if there != encode_part(about, ids, owners[0] if owners else None, values):
+            return None  # damage that spared the values, but another reader may stumble over it
+        found: NDArray[np.float64] = values
         return found
 
     def check_values(self, parts: Sequence[Part]) -> None:
@@ -228,7 +233,7 @@ class PartsKept:
         Raises:
             InputError: It does not.
         """
-        lost = sum(not (self.out / part_name(part.number)).exists() for part in parts)
+        lost = sum(not self._values(part).exists() for part in parts)
         if lost:
             raise InputError(
                 f"{lost} of {len(parts)} files of values are not in {str(self.out)!r}; values must go to a folder that "
@@ -242,6 +247,9 @@ class PartsKept:
 
     def _counts(self, part: Part) -> Path:
         return self.work / f"counts-{part.number:05d}.npz"
+
+    def _values(self, part: Part) -> Path:
+        return self.out / part_name(part.number)
 
     def _told(self, part: Part) -> dict[str, Any]:
         """What a file of this part says it is of."""

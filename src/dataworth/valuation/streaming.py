@@ -130,7 +130,11 @@ def value_source(
     parts = source.parts(rows)
     kept.begin(rows, run.bits_bytes(source.rows) if run.spill and source.filter is None else 0)
     if survey and not kept.surveyed.exists():
-        _survey(run, kept, progress)
+        try:
+            _survey(run, kept, progress)
+        except (DataError, MethodError):
+            kept.clear()  # once the files are right they are other files, and the folder shall be free for them
+            raise
     counts = _first_pass(run, where, parts, kept, progress)
     figures = [found for found in _second_pass(run, where, parts, kept, counts, progress) if found.rows]
     if not figures:
