@@ -279,10 +279,13 @@ def test_an_interruption_on_the_way_to_the_start_leaves_no_other_start(monkeypat
         return LogisticPath(x, codes, 2, cost=1.0)
 
     def found(path: LogisticPath) -> list[list[float]]:
-        path.clear()
-        path.join(np.arange(25))
-        path.solve()
-        return path.solution()[1].tolist()
+        solutions = []
+        for size in range(5, 55, 5):
+            path.clear()
+            path.join(np.arange(size))
+            path.solve()
+            solutions.append(path.solution()[1].ravel().tolist())
+        return solutions
 
     def interrupt(*_: object) -> None:
         raise KeyboardInterrupt
