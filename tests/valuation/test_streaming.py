@@ -176,7 +176,10 @@ def test_lists_of_numbers_are_features_too(tmp_path: Path) -> None:
     np.testing.assert_array_equal(stored.load().values, whole.values)
 
 
-@pytest.mark.parametrize(("workers", "threads", "processes"), [(1, 1, False), (2, 1, False), (1, 2, False)])
+@pytest.mark.parametrize(
+    ("workers", "threads", "processes"),
+    [(1, 1, False), (2, 1, False), (1, 2, False), pytest.param(2, 2, True, marks=pytest.mark.slow)],
+)
 def test_dask_gives_the_same_bytes(rows: Path, tmp_path: Path, workers: int, threads: int, processes: bool) -> None:
     pytest.importorskip("distributed")
     from dataworth.engines.dask import Dask
@@ -693,6 +696,16 @@ def test_parts_are_cut_to_the_memory(tmp_path: Path) -> None:
     assert 2**23 / 1000 < sizes[8, 1] < 2**23 / 300
     assert sizes[8, 2] < sizes[8, 1] / 2 + 1 < sizes[16, 1] / 3
     assert sizes[1600, 1] == streaming._MOST_ROWS
+
+
+def test_every_process_of_a_cluster_has_its_program(rows: Path, tmp_path: Path) -> None:
+    class Processes(Local):
+        processes = 2
+
+    more = {"part_rows": None, "engine": Processes(2)}
+    with pytest.raises(InputError, match="too little"):
+        value(rows, tmp_path / "out", memory=2 * streaming._BASE - 1, **more)
+    value(rows, tmp_path / "out", memory=2 * streaming._BASE + 2**20, **more)
 
 
 LARGE = """
