@@ -22,6 +22,8 @@ from sklearn.naive_bayes import GaussianNB
 from sklearn.pipeline import make_pipeline
 from sklearn.tree import DecisionTreeClassifier
 
+import dataworth as dw
+from dataworth.errors import MethodError
 from dataworth.valuation.telling import tell
 
 ROWS = np.random.default_rng(0).normal(size=(50, 3))
@@ -215,3 +217,19 @@ def test_another_process_says_the_same() -> None:
     }
     assert len(said) == 1
     assert len(set(said.pop().splitlines())) == 7
+
+
+def test_what_cannot_be_told_is_not_kept(tmp_path: Path) -> None:
+    points = dw.Points(np.arange(8.0).reshape(-1, 1), np.arange(8) % 2)
+
+    def scorer(model: object, x: object, y: object) -> float:
+        return float(len(globals()) > 0) / 2  # what it looks at, nobody can tell
+
+    game = dw.ModelScore(GaussianNB(), scoring=scorer).game([points, points], points)
+    assert dw.solve_game(game, ("a", "b"), progress=False).values.tolist() == [0.0, 0.0]
+    with pytest.raises(MethodError, match=r"'globals'.*leave the folder out"):
+        dw.solve_game(game, ("a", "b"), folder=tmp_path, progress=False)
+    method = dw.LeaveOneOut(GaussianNB(), scoring=scorer)
+    with pytest.raises(MethodError, match=r"'globals'.*leave the folder out"):
+        dw.value_points(points, points, method=method, folder=tmp_path / "kept", progress=False)
+    assert not (tmp_path / "kept").exists()

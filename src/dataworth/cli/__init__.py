@@ -1,7 +1,8 @@
 """The command line: parse, call one function, print or write. No arithmetic lives here.
 
 Exit codes: 0 done; 2 asked wrongly (one line on stderr says what would be right); 3 the budget would be exceeded
-(nothing computed, nothing spent); 130 stopped by Ctrl-C; 1 anything else, which is our fault or the machine's.
+(nothing computed, nothing spent); 130 stopped by Ctrl-C; 143 stopped by SIGTERM while models were trained, which
+is kept with --work; 1 anything else, which is our fault or the machine's.
 """
 
 from __future__ import annotations

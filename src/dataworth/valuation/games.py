@@ -39,6 +39,7 @@ from dataworth.valuation.scoring import (
     takes_seed,
 )
 from dataworth.valuation.task import Task, check_same_kind, class_list, encode, link_panels
+from dataworth.valuation.telling import check_told, tell
 
 __all__ = ["Game", "Labels", "ModelScore", "NeighborAccuracy", "RidgeAccuracy", "Scorer", "Utility"]
 
@@ -498,4 +499,5 @@ class _ModelGame(_Seated):
 
     def _told(self) -> str:
         rule = self._model  # whose repr has addresses in memory where models or scorers hold functions
+        check_told([*tell(rule.scoring).missed, *tell(rule.estimator).missed])
         return f"model 2 {rule.repeats} {rule.seed} {scorer_told(rule.scoring)} {model_told(rule.estimator)}"

@@ -30,6 +30,7 @@ from dataworth.valuation.learners import Learner, lone_thread
 from dataworth.valuation.provenance import provenance
 from dataworth.valuation.retraining_methods import BetaShapley, DataBanzhaf, DataShapley, LeaveOneOut, RetrainingMethod
 from dataworth.valuation.row_games import Players, RowGame
+from dataworth.valuation.telling import check_told
 
 __all__ = ["Solved", "solve_rows", "value_by_retraining"]
 
@@ -362,6 +363,7 @@ class _Kept:
         about = {"game": game.digest, "plan": plan}
         file = None
         if folder is not None:
+            check_told([game.untold] if game.untold else [])
             _make(Path(folder))
             file = Path(folder) / f"draws-{game.digest[:12]}-{_short(plan)}.npz"
         if file is not None and file.exists():

@@ -14,7 +14,7 @@ import hashlib
 import site
 import sys
 import sysconfig
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache, cached_property
@@ -33,7 +33,9 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["Told", "tell"]
+from dataworth.errors import MethodError
+
+__all__ = ["Told", "check_told", "tell"]
 
 _DEEPEST = 80  # parts of parts that are looked into
 _MOST_PARTS = 200_000  # in all
@@ -78,6 +80,19 @@ def tell(value: Any) -> Told:
     teller = _Teller()
     words = teller.told(value)
     return Told(words, tuple(dict.fromkeys(teller.missed)))
+
+
+def check_told(missed: Sequence[str]) -> None:
+    """Refuse to keep on disk what follows from a value that words could not tell.
+
+    Raises:
+        MethodError: Something was missed.
+    """
+    if missed:
+        raise MethodError(
+            "utilities cannot be kept in a folder, for they may depend on what cannot be told from run to run: "
+            f"{', '.join(dict.fromkeys(missed))}; leave the folder out, or give a model and a scorer without it"
+        )
 
 
 class _Teller:
