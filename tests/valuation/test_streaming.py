@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import subprocess
@@ -30,6 +31,7 @@ from dataworth.errors import DataError, InputError, MethodError, UnmatchedLabels
 from dataworth.kernels import neighbors
 from dataworth.records.stored import StoredValues
 from dataworth.valuation import streaming, task
+from dataworth.valuation.parts_kept import PartsKept
 from dataworth.valuation.streaming import parse_memory, value_source
 from tests.strategies import Problem, classification_problems
 from tests.valuation.streaming_problems import METHOD, files_of, judges, some_rows, table_of, write_files
@@ -174,6 +176,15 @@ def test_lists_of_numbers_are_features_too(tmp_path: Path) -> None:
     stored = value(tmp_path / "rows.parquet", tmp_path / "out")
     whole = dw.value_points(dw.Points(x, y), judges(), method=METHOD, threads=1)
     np.testing.assert_array_equal(stored.load().values, whole.values)
+
+
+@pytest.mark.parametrize("method", [METHOD, dw.ValidationVote(radius=0.8)], ids=["threshold", "vote"])
+def test_panels_of_points_change_no_bit(
+    rows: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, method: Any
+) -> None:
+    whole = files_of(value(rows, tmp_path / "whole", validation=judges(30), method=method))
+    monkeypatch.setattr(task, "_BITS_BYTES", 1)  # eight points at a time
+    assert files_of(value(rows, tmp_path / "panels", validation=judges(30), method=method)) == whole
 
 
 @pytest.mark.parametrize(
@@ -428,6 +439,18 @@ def test_every_flipped_bit_of_kept_files_is_seen_or_harmless(tmp_path: Path) -> 
             assert {name: files_of(found)[name] for name in whole if path.name != name} == {
                 name: digest for name, digest in whole.items() if path.name != name
             }
+
+
+def test_values_of_other_weights_are_made_again(rows: Path, tmp_path: Path) -> None:
+    whole = files_of(value(rows, tmp_path / "whole"))
+    with pytest.raises(KeyboardInterrupt):
+        value(rows, tmp_path / "out", engine=Stopped(Local(1), len(whole), KeyboardInterrupt))
+    job = json.loads((tmp_path / "out" / "_work" / "job.json").read_text())["job"]
+    part = Source.open(rows, label="y").parts(50)[1]
+    kept = PartsKept(tmp_path / "out", job)
+    kept.keep_values(part, "others", np.arange(part.rows), None, np.zeros(part.rows))
+    assert kept.values(part, "others") is not None
+    assert files_of(value(rows, tmp_path / "out")) == whole
 
 
 def test_a_damaged_note_is_named(rows: Path, tmp_path: Path) -> None:
