@@ -46,8 +46,8 @@ def commands() -> str:
     parts = [
         f"{MADE}\n# The commands\n",
         "`dataworth COMMAND --help` says the same. Exit codes: 0 done; 2 asked wrongly, with one line that says what",
-        "would be right; 1 our fault or the machine's; 130 stopped by Ctrl-C, 143 by SIGTERM while models were trained.",
-        "Files appear whole or not at all.\n",
+        "would be right; 1 our fault or the machine's; 130 stopped by Ctrl-C, 143 by SIGTERM while models were",
+        "trained. Files appear whole or not at all.\n",
         "Options before the command:\n",
         *_parameters(group),
     ]
