@@ -136,7 +136,9 @@ def value_source(
             kept.clear()  # once the files are right they are other files, and the folder shall be free for them
             raise
     counts = _first_pass(run, where, parts, kept, progress)
+    run.check_files()
     figures = [found for found in _second_pass(run, where, parts, kept, counts, progress) if found.rows]
+    run.check_files()
     if not figures:
         raise DataError(f"no row of {source} passes")
     kept.check_values(parts)
@@ -196,6 +198,8 @@ class _Run:
     method: StreamedMethod
     dtype: DType
     spill: bool
+    stamps: tuple[tuple[int, int], ...]
+    """Size and time of change of every file; the footer of an Arrow file says nothing of its rows."""
 
     @classmethod
     def of(
@@ -223,7 +227,7 @@ class _Run:
         if strange:
             raise DataError(f"{strange} of {len(validation)} validation labels are not among the classes given")
         linked_twice = isinstance(method, ThresholdKNNShapley)  # a vote needs no counts, so one pass is all
-        return cls(source, validation.x, codes, known, method, dtype, spill and linked_twice)
+        return cls(source, validation.x, codes, known, method, dtype, spill and linked_twice, _stamps(source))
 
     @property
     def n_classes(self) -> int:
@@ -244,10 +248,20 @@ class _Run:
             self.points.shape,
             self.dtype,
         )
-        digest = hashlib.blake2b(repr(told).encode(), digest_size=16)
+        digest = hashlib.blake2b(repr((told, self.stamps)).encode(), digest_size=16)
         digest.update(np.ascontiguousarray(self.points).data)
         digest.update(self.point_codes.data)
         return digest.hexdigest()
+
+    def check_files(self) -> None:
+        """Make sure that all was read from the same files.
+
+        Raises:
+            DataError: One is gone, or was changed since the run began.
+        """
+        for file, before, now in zip(self.source.files, self.stamps, _stamps(self.source), strict=True):
+            if before != now:
+                raise DataError(f"{file!r} has changed since the run began; open the files again, for a new folder")
 
     def bits_bytes(self, rows: int) -> int:
         """What the links of some rows take."""
@@ -282,6 +296,17 @@ class _Run:
             else:
                 bits[panel.start // 8 : -(-panel.stop // 8)] = found.bits
         return bits, np.concatenate(counts, axis=1)
+
+
+def _stamps(source: Source) -> tuple[tuple[int, int], ...]:
+    found = []
+    for file in source.files:
+        try:
+            about = os.stat(file)
+        except OSError:
+            raise DataError(f"{file!r} is gone or cannot be read") from None
+        found.append((about.st_size, about.st_mtime_ns))
+    return tuple(found)
 
 
 def _fractions() -> MethodError:
