@@ -6,6 +6,7 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from uuid import uuid4
 
 __all__ = ["whole_file"]
 
@@ -30,7 +31,8 @@ def whole_file(path: str | os.PathLike[str]) -> Iterator[Path]:
         'all of it'
     """
     target = Path(path)
-    temporary = target.with_name(f".{target.name}.{os.getpid()}.part")
+    # No other process has this name, nor one on another machine that writes to the same folder.
+    temporary = target.with_name(f".{target.name}.{os.getpid()}.{uuid4().hex}.part")
     try:
         yield temporary
         os.replace(temporary, target)
