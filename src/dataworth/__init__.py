@@ -8,6 +8,9 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:  # what type checkers and editors see; a test keeps it the same as the table below
     from dataworth.data.image_points import read_image_points
     from dataworth.data.partition import partition_points, partition_rows
+    from dataworth.data.sources import Source
+    from dataworth.engines.dask import Dask
+    from dataworth.engines.local import Local
     from dataworth.errors import (
         BudgetExceeded,
         DataError,
@@ -42,6 +45,7 @@ if TYPE_CHECKING:  # what type checkers and editors see; a test keeps it the sam
         Values,
     )
     from dataworth.records.comparison import Comparison
+    from dataworth.records.stored import StoredValues
     from dataworth.report import write_report
     from dataworth.synthesis.candidates import CandidateFunctions, EmbeddingCandidates, TableCandidates, TableDomain
     from dataworth.synthesis.image_candidates import ImageCandidates
@@ -83,6 +87,7 @@ if TYPE_CHECKING:  # what type checkers and editors see; a test keeps it the sam
     from dataworth.valuation.providers import value_providers
     from dataworth.valuation.releases import release_points
     from dataworth.valuation.retraining_methods import BetaShapley, DataBanzhaf, DataShapley, LeaveOneOut
+    from dataworth.valuation.streaming import value_source
     from dataworth.valuation.synthesizing import self_check, synthesize
     from dataworth.valuation.updates import ThresholdIndex, UpdateCost, index_points
 
@@ -100,6 +105,7 @@ __all__ = [  # noqa: RUF022 - in the order of dir(), which a test pins
     "CappedLinks",
     "Coalitions",
     "Comparison",
+    "Dask",
     "DataBanzhaf",
     "DataError",
     "DataShapley",
@@ -119,6 +125,7 @@ __all__ = [  # noqa: RUF022 - in the order of dir(), which a test pins
     "Ledger",
     "LedgerError",
     "Links",
+    "Local",
     "MatchCost",
     "MatchIndex",
     "MethodError",
@@ -142,6 +149,8 @@ __all__ = [  # noqa: RUF022 - in the order of dir(), which a test pins
     "Row",
     "Shares",
     "SimilarityMatch",
+    "Source",
+    "StoredValues",
     "Subsampled",
     "Synthesizer",
     "Table",
@@ -193,6 +202,7 @@ __all__ = [  # noqa: RUF022 - in the order of dir(), which a test pins
     "value_generated",
     "value_points",
     "value_providers",
+    "value_source",
     "write_package",
     "write_report",
 ]
@@ -210,6 +220,7 @@ _HOMES = {
     "CappedLinks": "valuation.methods",
     "Coalitions": "records",
     "Comparison": "records.comparison",
+    "Dask": "engines.dask",
     "DataBanzhaf": "valuation.retraining_methods",
     "DataError": "errors",
     "DataShapley": "valuation.retraining_methods",
@@ -229,6 +240,7 @@ _HOMES = {
     "Ledger": "privacy.ledger",
     "LedgerError": "errors",
     "Links": "records",
+    "Local": "engines.local",
     "MatchCost": "valuation.match_index",
     "MatchIndex": "valuation.match_index",
     "MethodError": "errors",
@@ -252,6 +264,8 @@ _HOMES = {
     "Row": "records",
     "Shares": "records",
     "SimilarityMatch": "valuation.methods",
+    "Source": "data.sources",
+    "StoredValues": "records.stored",
     "Subsampled": "valuation.methods",
     "Synthesizer": "synthesis.protocol",
     "Table": "records",
@@ -302,6 +316,7 @@ _HOMES = {
     "value_generated": "valuation.generated",
     "value_points": "valuation",
     "value_providers": "valuation.providers",
+    "value_source": "valuation.streaming",
     "write_package": "valuation.packages",
     "write_report": "report",
 }

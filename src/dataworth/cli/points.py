@@ -13,10 +13,13 @@ from dataworth.cli.output import check_file, check_report, say, show, show_json,
 from dataworth.cli.private import MechanismName, Request
 from dataworth.cli.reading import Embed, parse_classes, read_pair, split_names
 from dataworth.cli.retraining import Model, Players, Retraining, Sampling, build_model, facts_json, facts_text
+from dataworth.cli.streaming import Streaming
 from dataworth.errors import InputError, MethodError
 
 if TYPE_CHECKING:
+    from dataworth.cli.reading import Pair
     from dataworth.kernels.neighbors import DType
+    from dataworth.kernels.neighbors import Metric as MetricName
     from dataworth.records import Table, Values
     from dataworth.records.values import Detection
 
@@ -74,6 +77,10 @@ def _private(*names: str, help: str, metavar: str | None = None) -> Any:
     return typer.Option(*names, help=help, metavar=metavar, rich_help_panel="Private release")
 
 
+def _large(*names: str, help: str, metavar: str | None = None) -> Any:
+    return typer.Option(*names, help=help, metavar=metavar, rich_help_panel="Larger than memory")
+
+
 def _output(*names: str, help: str, metavar: str | None = None) -> Any:
     return typer.Option(*names, help=help, metavar=metavar, rich_help_panel="Output")
 
@@ -82,7 +89,11 @@ def _output(*names: str, help: str, metavar: str | None = None) -> Any:
 def points(
     *,
     train: Annotated[
-        Path, typer.Argument(help="The rows to value: a Parquet, CSV, Arrow or NPZ file, or a folder of images.")
+        Path,
+        typer.Argument(
+            help="The rows to value: a Parquet, CSV, Arrow or NPZ file; a folder of images; or a folder or pattern of "
+            "Parquet or Arrow files of any size."
+        ),
     ],
     validation: Annotated[Path, _data("--validation", metavar="FILE", help="The rows that judge, in the same form.")],
     label: Annotated[
@@ -265,9 +276,30 @@ def points(
     data_version: Annotated[
         str | None, _private("--data-version", metavar="NAME", help="What you call this state of the data.")
     ] = None,
+    memory: Annotated[
+        str | None,
+        _large("--memory", metavar="SIZE", help="What all workers may take together, such as 2GiB (the default)."),
+    ] = None,
+    engine: Annotated[
+        str | None,
+        _large(
+            "--engine",
+            metavar="NAME",
+            help="Where parts are worked on: local (default), dask (a cluster of --threads processes made for the run) "
+            "or the address of a Dask scheduler.",
+        ),
+    ] = None,
+    where: Annotated[
+        str | None,
+        _large("--where", metavar="FILTER", help='Value these rows only, such as "age >= 18 and not missing(income)".'),
+    ] = None,
     out: Annotated[
         Path | None,
-        _output("--out", metavar="FILE", help="Write the values here (.parquet); for a private release, a new folder."),
+        _output(
+            "--out",
+            metavar="FILE",
+            help="Write the values here (.parquet); for a private release, or for a folder of tables, a new folder.",
+        ),
     ] = None,
     report: Annotated[
         Path | None,
@@ -296,6 +328,9 @@ def points(
 
     With --epsilon, release the values under joint differential privacy: one file for each owner, for that owner
     alone.
+
+    A folder or pattern of Parquet or Arrow files is read part by part and need not fit in memory; so is one file with
+    --memory, --engine or --where. The values are a folder of files; the same command goes on after a stop.
     """
     request = Request(
         epsilon, delta, ledger, mechanism, links, probability, expected_rows, request_key, data_version
@@ -305,13 +340,16 @@ def points(
         work, resume,
     )  # fmt: skip
     about_rows = {"--bad": bad is not None, "--show-rows": show_rows, "--removal-model": removal_model is not None}
+    streaming = Streaming(train, memory, engine, where)
+    if streaming.asked:
+        others = {"--epsilon": epsilon, "--embed": embed, "--report": report}
+        streaming.check(method, out, {**about_rows, **{name: given is not None for name, given in others.items()}})
     if epsilon is None:
         request.refuse_without_epsilon()
-        check_file(out, "--out", ".parquet", ".pq")
+        if not streaming.asked:
+            check_file(out, "--out", ".parquet", ".pq")
         check_report(report, "--report")
-        if report is None and (show_rows or removal_model is not None):
-            option = "--show-rows" if show_rows else "--removal-model"
-            raise InputError(f"{option} is about the report; give --report too, or leave it out")
+        _refuse_report_words(report, removal_model, show_rows=show_rows)
         removal = _removal(training, removal_model) if report is not None else None
     else:
         request.check(method, out, report, about_rows, embed=embed is not None)
@@ -332,6 +370,13 @@ def points(
             **options,
         },
     )
+    precision: DType = "float64" if dtype is Dtype.FLOAT64 else "float32"
+    if streaming.asked and out is not None:
+        streaming.run(
+            choice, validation, out, label=label, id=id_, owner=owner, features=split_names(features),
+            classes=classes, dtype=precision, threads=threads, as_json=as_json,
+        )  # fmt: skip
+        return
     training.open_work()
 
     import dataworth as dw
@@ -353,7 +398,6 @@ def points(
     known_classes = None if classes is None else parse_classes(classes, pair.validation.y)
     suggested = dw.suggest_radius(pair.validation, metric=choice.metric) if choice.radius_is_open else None
     record = choice.build(suggested)
-    precision: DType = "float64" if dtype is Dtype.FLOAT64 else "float32"
     if epsilon is not None:
         request.run(
             pair, record, suggested, out, report,
@@ -367,17 +411,7 @@ def points(
         )  # fmt: skip
     _save(values, out, *training.kept())  # at once: whatever fails later, hours of work are kept
     if (report is not None or pair.bad is not None) and not training.of_owners:
-        if removal is not None:
-            say("training models for the removal curve; --removal-model none skips it")
-        values = dw.gather_evidence(
-            values,
-            pair.train,
-            pair.validation,
-            metric=choice.metric,
-            bad=pair.bad,
-            model=removal,
-            show_rows=show_rows,
-        )
+        values = _with_evidence(values, pair, choice.metric, removal, show_rows=show_rows)
         _save(values, out, "it holds the values, but not what a report shows beside them")
     if report is not None:
         with writing(
@@ -388,8 +422,24 @@ def points(
         found = None if pair.bad is None or training.of_owners else values.detection(pair.bad)
         show_json(_as_json(values, suggested, found, out, report))
     else:
-        unused = bad if training.of_owners else None
-        show(_as_text(values, suggested, out, report, resumed=resume, unused=unused))
+        show(_as_text(values, suggested, out, report, resumed=resume, unused=bad if training.of_owners else None))
+
+
+def _with_evidence(values: Values, pair: Pair, metric: MetricName, removal: Any, *, show_rows: bool) -> Values:
+    """The values with what a report shows beside them."""
+    import dataworth as dw
+
+    if removal is not None:
+        say("training models for the removal curve; --removal-model none skips it")
+    return dw.gather_evidence(
+        values, pair.train, pair.validation, metric=metric, bad=pair.bad, model=removal, show_rows=show_rows
+    )
+
+
+def _refuse_report_words(report: Path | None, removal_model: RemovalModel | None, *, show_rows: bool) -> None:
+    if report is None and (show_rows or removal_model is not None):
+        option = "--show-rows" if show_rows else "--removal-model"
+        raise InputError(f"{option} is about the report; give --report too, or leave it out")
 
 
 def _save(values: Values, out: Path | None, *there: str) -> None:
