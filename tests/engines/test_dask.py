@@ -402,6 +402,38 @@ def test_it_says_where_it_runs(client: Any) -> None:
     assert Dask(client).describe() == "Dask, through a client"
 
 
+def test_it_counts_jobs_at_a_time_and_processes(client: Any) -> None:
+    def counted(*given: Any, **setting: Any) -> tuple[int, int]:
+        engine = Dask(*given, **setting)
+        return engine.workers, engine.processes
+
+    assert counted(workers=3, threads=2) == (6, 3)
+    assert counted(workers=3, threads=2, processes=False) == (6, 1)
+    assert counted(client) == counted(client.scheduler.address) == (2, 2)
+    with started(WORKER.format(first=""), client.scheduler.address) as worker:
+        said(worker)
+        until(lambda: counted(client) == (3, 3))
+    until(lambda: counted(client) == (2, 2))
+    with (
+        distributed.LocalCluster(
+            n_workers=3, threads_per_worker=2, processes=False, dashboard_address="127.0.0.1:0"
+        ) as cluster,
+        distributed.Client(cluster, set_as_default=False) as near,
+    ):
+        assert counted(near) == (6, 1)
+
+
+def test_a_cluster_that_cannot_be_counted(client: Any) -> None:
+    with pytest.raises(InputError, match="no Dask scheduler answers at 'tcp://"):
+        _ = Dask("tcp://127.0.0.1:1", patience=0.5).workers
+    with (
+        distributed.LocalCluster(n_workers=0, processes=False, dashboard_address="127.0.0.1:0") as cluster,
+        distributed.Client(cluster, set_as_default=False) as empty,
+        pytest.raises(InputError, match=r"no worker joined the Dask cluster within 0\.2 seconds"),
+    ):
+        _ = Dask(empty, patience=0.2).processes
+
+
 def test_without_dask_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "distributed", None)
     with pytest.raises(MissingExtra, match=r"dataworth\[dask\]"):

@@ -138,3 +138,4 @@ def test_it_says_where_it_runs() -> None:
     assert Local(1).describe() == "this machine, 1 worker"
     assert Local(3).describe() == "this machine, 3 workers"
     assert Local().workers >= 1
+    assert (Local(3).workers, Local(3).processes) == (3, 1)

@@ -104,6 +104,35 @@ class Dask:
             raise InputError(f"patience must be a positive number of seconds, not {patience!r}")
         self._patience = float(patience)
 
+    @property
+    def workers(self) -> int:
+        """How many jobs run at a time: the threads of all workers.
+
+        Of a cluster that is there already, the workers it has now, which are asked for at each look; it is waited for
+        a first one. Others may join later and leave.
+
+        Raises:
+            InputError: No scheduler answers, or it has no worker.
+        """
+        return self._workers * self._threads if self._where is None else sum(self._there().values())
+
+    @property
+    def processes(self) -> int:
+        """How many processes the workers are; of a cluster that is there already, those it has now.
+
+        Raises:
+            InputError: No scheduler answers, or it has no worker.
+        """
+        if self._where is None:
+            return self._workers if self._processes else 1
+        return len({_process_of(address) for address in self._there()})
+
+    def _there(self) -> dict[str, int]:
+        """The threads of each worker of a cluster that is there already."""
+        with self._connected() as client:
+            _wait_for_worker(client, self._patience)
+            return {str(address): int(threads) for address, threads in client.nthreads().items()}
+
     def describe(self) -> str:
         """Where jobs run, in a few words."""
         if isinstance(self._where, str):
@@ -372,17 +401,26 @@ def _versions() -> tuple[str, str]:
     return dataworth.__version__, np.__version__.partition(".")[0]
 
 
-def _check_workers(client: Client, patience: float) -> None:
-    """Refuse a cluster where the package is missing or another one, and say where.
-
-    Nothing of ours can be sent before we know that it is there, so the question is one of the standard library's.
-    """
+def _wait_for_worker(client: Client, patience: float) -> None:
     try:
         client.wait_for_workers(1, timeout=patience)
     except TimeoutError as none:
         raise InputError(
             f"no worker joined the Dask cluster within {patience:g} seconds; start some with `dask worker ADDRESS`"
         ) from none
+
+
+def _process_of(address: str) -> str:
+    """What workers of one process have in common: ``inproc://host/process/number``; others are processes alone."""
+    return address.rpartition("/")[0] if address.startswith("inproc://") else address
+
+
+def _check_workers(client: Client, patience: float) -> None:
+    """Refuse a cluster where the package is missing or another one, and say where.
+
+    Nothing of ours can be sent before we know that it is there, so the question is one of the standard library's.
+    """
+    _wait_for_worker(client, patience)
     wrong: dict[str, list[str]] = {}
     for package, right in (("dataworth", dataworth.__version__), ("numpy", np.__version__)):
         name = f"{package}:__version__"

@@ -24,6 +24,24 @@ Tick = Callable[[int], None]
 class Engine(Protocol):
     """Maps a job over tasks. Which engine runs a job, and with how many workers, changes no result."""
 
+    @property
+    def workers(self) -> int:
+        """How many jobs run at a time, in all processes together.
+
+        Raises:
+            InputError: That cannot be known, as nothing answers where jobs would run.
+        """
+        ...
+
+    @property
+    def processes(self) -> int:
+        """How many processes jobs run in.
+
+        Raises:
+            InputError: That cannot be known, as nothing answers where jobs would run.
+        """
+        ...
+
     def run(
         self,
         job: Callable[[Shared, Task], Result],

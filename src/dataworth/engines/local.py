@@ -38,6 +38,8 @@ class Local:
         [(0, 1000), (1, 10), (2, 100)]
     """
 
+    processes: int = 1
+
     def __init__(self, workers: int | None = None) -> None:
         self.workers = _cores() if workers is None else positive("workers", workers)
 
