@@ -481,6 +481,21 @@ def test_a_file_that_changed_since_is_not_read(tmp_path: Path) -> None:
         source.read(part)
 
 
+@pytest.mark.parametrize("suffix", [".parquet", ".arrow"])
+def test_a_file_of_the_same_footer_and_another_time_is_not_read(tmp_path: Path, suffix: str) -> None:
+    """The footer of an Arrow file says nothing of its rows."""
+    path = write(pa.table({"f": [1.0, 2.0], "y": [0, 1]}), tmp_path / f"t{suffix}", 2)
+    source = Source.open(path, label="y")
+    footer, stamp = source._files[0].footer, path.stat().st_mtime_ns
+    if suffix == ".arrow":
+        write(pa.table({"f": [1.0, 3.0], "y": [0, 1]}), path, 2)
+        assert Source.open(path, label="y")._files[0].footer == footer
+    os.utime(path, ns=(stamp + 1000, stamp + 1000))
+    for look in (source.survey, lambda: source.read(source.parts(2)[0])):
+        with pytest.raises(DataError, match="has changed since it was opened"):
+            look()
+
+
 def test_the_digest_knows_files_columns_and_filter(tmp_path: Path) -> None:
     path = write(table(6), tmp_path / "0.parquet", 2)
     write(table(6, 1), tmp_path / "1.parquet", 2)
@@ -535,6 +550,46 @@ def test_what_is_missing_is_counted_for_each_file(tmp_path: Path, column: str, v
     part = source.parts(100)[1]
     with pytest.raises(DataError, match=f"1.parquet': .*{words}"):
         source.read(part)
+
+
+@pytest.mark.parametrize("size", [2, 1000])
+def test_rows_of_no_use_are_counted_for_each_file(tmp_path: Path, size: int) -> None:
+    rng = np.random.default_rng(0)
+    x = rng.integers(0, 3, (3000, 2)).astype(np.float32)
+    x[:1000] += 1
+    for at in range(3):
+        data = pa.table({"a": x[at * 1000 :, 0][:1000], "b": x[at * 1000 :, 1][:1000], "y": [0] * 1000})
+        write(data, tmp_path / f"{at}.parquet", size)
+
+    def any_number(rows: Any) -> Any:
+        return np.asarray(rows.any(axis=1))
+
+    of_none = [int((~x[at * 1000 :][:1000].any(axis=1)).sum()) for at in range(3)]
+    assert of_none[0] == 0 < min(of_none[1:])
+    source = Source.open(tmp_path, label="y")
+    assert source.survey().rows == 3000
+    with pytest.raises(DataError) as error:
+        source.survey(usable=any_number, unusable="are all zero")
+    assert str(error.value) == "2 of 3 files cannot be used: " + "; ".join(
+        f"{str(tmp_path / f'{at}.parquet')!r}: {of_none[at]} of 1000 rows are all zero" for at in (1, 2)
+    )
+    passing = Source.open(tmp_path, label="y", filter="a > 0 or b > 0")
+    assert passing.survey(usable=any_number).rows == 3000 - sum(of_none)
+
+
+def test_rows_that_are_not_there_are_not_told_to_be_of_no_use(tmp_path: Path) -> None:
+    data = pa.table({"a": pa.array([0.0, None, 1.0, 0.0]), "y": [0, 1, 0, 1]})
+    source = Source.open(write(data, tmp_path / "t.parquet", 1), label="y")
+    with pytest.raises(DataError, match="'a' in 1 of 4 rows") as error:
+        source.survey(usable=lambda rows: np.asarray(rows != 0)[:, 0], unusable="are all zero")
+    assert "all zero" not in str(error.value)
+
+
+def test_what_says_which_rows_are_of_use_says_it_of_each(tmp_path: Path) -> None:
+    source = Source.open(write(table(6), tmp_path / "t.parquet", 3), label="kind", id="id", features=["a"])
+    for wrong in (lambda rows: rows.sum(axis=1), lambda rows: rows > 0):
+        with pytest.raises(InputError, match="usable must give a bool for each of 3 rows"):
+            source.survey(usable=wrong)
 
 
 def test_a_dictionary_may_hold_what_is_missing(tmp_path: Path) -> None:

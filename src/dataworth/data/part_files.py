@@ -250,12 +250,16 @@ def digest_of(*parts: object) -> str:
 def check_unchanged(file: PartFile) -> None:
     """Refuse a file that is not the one that was opened.
 
+    The footer alone would not tell: that of an Arrow file says nothing of its rows, and that of a Parquet file little
+    if it has no statistics.
+
     Raises:
-        DataError: It is gone, or has another size or footer.
+        DataError: It is gone, or has another size, time of change or footer.
     """
     try:
         about = os.stat(file.path)
-        same = about.st_size == file.size and _tail_now(file.path, about.st_size, about.st_mtime_ns) == file.footer
+        same = (about.st_size, about.st_mtime_ns) == (file.size, file.stamp)
+        same = same and _tail_now(file.path, file.size, file.stamp) == file.footer
     except (OSError, ValueError):
         same = False
     if not same:

@@ -133,7 +133,7 @@ class Source:
     """Files with the same columns that are read part by part: paths and what to read, but no data and no open file.
 
     It can be sent to other processes and machines that find the files under the same paths. Every reading makes sure
-    that a file still has the footer that it had at opening.
+    that a file still has the size, time of change and footer that it had at opening.
 
     Attributes:
         files: The files in the order of their rows, as absolute paths.
@@ -347,6 +347,8 @@ class Source:
         self,
         progress: Callable[[int], object] | None = None,
         *,
+        usable: Callable[[NDArray[Any]], NDArray[np.bool_]] | None = None,
+        unusable: str = "have features that are of no use",
         threads: int | None = None,
         folder: str | os.PathLike[str] | None = None,
     ) -> Survey:
@@ -362,6 +364,10 @@ class Source:
 
         Args:
             progress: Called with the number of rows, before the filter, that were looked at since the last call.
+            usable: Says of features, ``(n, d)``, which of their rows can be used, ``(n,)``; called from many threads,
+                it must not keep what it is given. By default all finite rows can.
+            unusable: What is wrong with the other rows, to follow "3 of 10 rows". They are counted in files where all
+                features are there and finite.
             threads: How many threads to use; by default one for each core.
             folder: Where ids go for the time of the survey if they are many; by default where temporary files go.
 
@@ -376,13 +382,14 @@ class Source:
             pool = ThreadPoolExecutor(threads or cpu_count())
             try:
                 looks = []
-                for part, look in zip(parts, pool.map(lambda part: self._look(part, repeats), parts), strict=True):
+                found = pool.map(lambda part: self._look(part, repeats, usable), parts)
+                for part, look in zip(parts, found, strict=True):
                     looks.append(look)
                     if progress is not None:
                         progress(part.rows)
             finally:
                 pool.shutdown(cancel_futures=True)
-            self._check_looks(parts, looks)
+            self._check_looks(parts, looks, unusable)
             rows_of_files = Counter[str]()
             for part, look in zip(parts, looks, strict=True):
                 rows_of_files[part.file] += look.faults.rows
@@ -456,7 +463,9 @@ class Source:
             return batch, places
         return batch.filter(mask), places[mask.to_numpy(zero_copy_only=False)]
 
-    def _look(self, part: Part, repeats: Repeats) -> _Look:
+    def _look(
+        self, part: Part, repeats: Repeats, usable: Callable[[NDArray[Any]], NDArray[np.bool_]] | None = None
+    ) -> _Look:
         """Read one row group to check it; nothing is kept of it but what is small."""
         file_at = self._place(part)
         file = self._files[file_at]
@@ -471,6 +480,8 @@ class Source:
                     if passing.num_rows > len(x):
                         x = np.empty((passing.num_rows, self.width), dtype=self.dtype)
                     reader.features(passing, x[: passing.num_rows])
+                    if usable is not None and passing.num_rows and reader.faults.all_there:
+                        reader.faults.unusable += _unusable(usable, x[: passing.num_rows])
                     labels = reader.column(passing, self.label)
                     look.fractions = look.fractions or bool(
                         labels.dtype.kind == "f" and (labels != np.rint(labels)).any()
@@ -484,7 +495,7 @@ class Source:
             look.broken = str(error)
         return look
 
-    def _check_looks(self, parts: Sequence[Part], looks: Sequence[_Look]) -> None:
+    def _check_looks(self, parts: Sequence[Part], looks: Sequence[_Look], unusable: str) -> None:
         broken: dict[str, list[str]] = {}
         faults: dict[str, _Faults] = {}
         for part, look in zip(parts, looks, strict=True):
@@ -496,7 +507,7 @@ class Source:
             said = broken.get(file, [])
             words = [f"{said[0]} (and {len(said) - 1} more like it)" if len(said) > 1 else said[0]] if said else []
             if file in faults:
-                words += faults[file].words(file)
+                words += faults[file].words(file, unusable)
             if words:
                 problems.append("; ".join(words))
         if problems:
@@ -558,25 +569,34 @@ class _Faults:
     spoiled: Counter[str] = field(default_factory=Counter)
     nameless: dict[str, tuple[str, int]] = field(default_factory=dict)  # label, id or owner
     endless: int = 0  # labels NaN or infinite
+    unusable: int = 0  # rows that are finite, but of no use
+
+    @property
+    def all_there(self) -> bool:
+        """Whether all features are there and finite."""
+        return not self.missing and not self.spoiled
 
     def add(self, other: _Faults) -> None:
         self.rows += other.rows
         self.missing += other.missing
         self.spoiled += other.spoiled
         self.endless += other.endless
+        self.unusable += other.unusable
         for name, (part, count) in other.nameless.items():
             self.note(name, part, count)
 
     def note(self, name: str, part: str, count: int) -> None:
         self.nameless[name] = (part, self.nameless.get(name, (part, 0))[1] + count)
 
-    def words(self, path: str) -> list[str]:
+    def words(self, path: str, unusable: str = "") -> list[str]:
         said = [missing_entries(name, part, count, self.rows) for name, (part, count) in self.nameless.items()]
         if self.endless:
             said.append(f"the label is NaN or infinite in {self.endless} of {self.rows} rows; every row needs one")
         for counts, words in ((self.missing, whole_needed), (self.spoiled, finite_needed)):
             if counts:
                 said.append(words([f"{name!r} in {count} of {self.rows} rows" for name, count in counts.items()]))
+        if self.unusable and self.all_there:  # or zeros that stand for what is missing would have been counted
+            said.append(f"{self.unusable} of {self.rows} rows {unusable}")
         return [f"{path!r}: {'; '.join(said)}"] if said else []
 
     def check(self, path: str) -> None:
@@ -729,6 +749,14 @@ class _Look:
     broken: str = ""
     fractions: bool = False
     labels: NDArray[Any] | None = field(default_factory=lambda: np.empty(0))
+
+
+def _unusable(usable: Callable[[NDArray[Any]], NDArray[np.bool_]], x: NDArray[Any]) -> int:
+    """How many rows are of no use."""
+    good = usable(x)
+    if good.shape != x.shape[:1] or good.dtype != np.bool_:
+        raise InputError(f"usable must give a bool for each of {len(x)} rows, not {good.dtype} of shape {good.shape}")
+    return int(len(x) - np.count_nonzero(good))
 
 
 def _different(labels: Sequence[NDArray[Any] | None]) -> NDArray[Any] | None:
