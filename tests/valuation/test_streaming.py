@@ -210,7 +210,7 @@ class Stopped:
 
     def __init__(self, engine: Engine, at: int, error: type[BaseException]) -> None:
         self.engine, self.left, self.error = engine, at, error
-        self.workers = 2
+        self.workers, self.processes = 2, 1
 
     def describe(self) -> str:
         return "stopped"
@@ -524,16 +524,26 @@ def test_files_of_other_columns_or_types_are_named_at_opening(ten: Path) -> None
 
 
 @pytest.mark.parametrize("metric", ["cosine", "euclidean"])
-def test_rows_out_of_reach_are_named_with_their_file(ten: Path, tmp_path: Path, metric: Any) -> None:
-    """The survey takes them: whether a row is of use is the method's to say."""
-    many = 0.0 if metric == "cosine" else 1e30
+def test_rows_out_of_reach_are_named_with_their_file(
+    ten: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, metric: Any
+) -> None:
+    """Before any product by the survey, and with the part without one."""
     x, y = some_rows(100)
-    x[70] = many
+    x[[31, 70, 72]] = 0.0 if metric == "cosine" else 1e30
     write_files(ten, table_of(x, y, id=list(range(100))), [10] * 10, 10)
     source = Source.open(ten, label="y", id="id")
-    wanted = r"007\.parquet', rows 70 to 79: " + ("1 of 10 rows are zero" if metric == "cosine" else "features are too")
+    method = dw.ThresholdKNNShapley(radius=0.5, metric=metric)
+    kind = "are zero vectors" if metric == "cosine" else "have features too large for float32"
+    wanted = rf"2 of 10 files .*003\.parquet': 1 of 10 rows {kind}.*; '.*007\.parquet': 2 of 10 rows {kind}"
+    with monkeypatch.context() as patch:
+        patch.setattr(neighbors, "prepare", None)
+        with pytest.raises(DataError, match=wanted):
+            value(source, tmp_path / "out", method=method)
+    wanted = r"003\.parquet', rows 30 to 39: " + ("1 of 10 rows are zero" if metric == "cosine" else "features are too")
     with pytest.raises(DataError, match=wanted):
-        value(source, tmp_path / "out", method=dw.ThresholdKNNShapley(radius=0.5, metric=metric))
+        value(source, tmp_path / "unseen", method=method, survey=False)
+    if metric == "euclidean":
+        value(source, tmp_path / "double", method=method, dtype="float64")
 
 
 class Changing(Local):
@@ -563,7 +573,8 @@ def test_a_file_that_changes_between_survey_and_passes_is_named(ten: Path, tmp_p
             value(again, tmp_path / "out")
 
 
-def test_an_arrow_file_that_changes_while_it_is_read_is_named(tmp_path: Path) -> None:
+@pytest.mark.parametrize(("at", "since"), [(4, "it was opened"), (9, "the run began")], ids=["amid", "at the end"])
+def test_an_arrow_file_that_changes_while_it_is_read_is_named(tmp_path: Path, at: int, since: str) -> None:
     """Its footer says nothing of its rows, so that of another file of the same shape is the same."""
 
     def write(seed: int) -> None:
@@ -573,8 +584,8 @@ def test_an_arrow_file_that_changes_while_it_is_read_is_named(tmp_path: Path) ->
 
     write(0)
     source = Source.open(tmp_path / "rows.arrow", label="y")
-    with pytest.raises(DataError, match=r"rows\.arrow' has changed since the run began"):
-        value(source, tmp_path / "out", engine=Changing(4, lambda: write(7)), part_rows=10)
+    with pytest.raises(DataError, match=rf"rows\.arrow' (is gone or )?has changed since {since}"):
+        value(source, tmp_path / "out", engine=Changing(at, lambda: write(7)), part_rows=10)
     with pytest.raises(InputError, match="other rows or another method"):
         value(source, tmp_path / "out", part_rows=10)
     (tmp_path / "rows.arrow").unlink()
@@ -764,6 +775,35 @@ def test_every_process_of_a_cluster_has_its_program(rows: Path, tmp_path: Path) 
     with pytest.raises(InputError, match="too little"):
         value(rows, tmp_path / "out", memory=2 * streaming._BASE - 1, **more)
     value(rows, tmp_path / "out", memory=2 * streaming._BASE + 2**20, **more)
+
+
+def test_workers_of_a_cluster_share_the_memory(tmp_path: Path) -> None:
+    """Made by the run, and there already."""
+    distributed = pytest.importorskip("distributed")
+    from dataworth.engines.dask import Dask
+
+    table = table_of(*some_rows(20_000, width=8, classes=2))
+    source = Source.open(write_files(tmp_path / "rows", table, [20_000], 500), label="y")
+    base, more = streaming._BASE, {"validation": judges(800, width=8, classes=2), "part_rows": None}
+
+    def rows_of_a_part(name: str, engine: Engine, room: int) -> int:
+        found = value(source, tmp_path / name, engine=engine, memory=base + room, **more).provenance
+        assert found["threads"] == engine.workers
+        return int(found["rows of a part"])
+
+    one = rows_of_a_part("alone", Local(1), 2**22)
+    assert one < 20_000
+    with (
+        distributed.LocalCluster(
+            n_workers=2, threads_per_worker=2, processes=False, memory_limit=0, dashboard_address="127.0.0.1:0"
+        ) as cluster,
+        distributed.Client(cluster, set_as_default=False) as client,
+    ):
+        for name, engine in {"made": Dask(workers=2, threads=2, processes=False), "there": Dask(client)}.items():
+            assert rows_of_a_part(name, engine, 4 * 2**22) == one
+    for workers in (2, 4):
+        with pytest.raises(InputError, match=f"too little: {workers * 3} workers"):
+            value(source, tmp_path / "out", engine=Dask(workers=workers, threads=3), memory=workers * base, **more)
 
 
 LARGE = """

@@ -77,8 +77,8 @@ def value_source(
         classes: All class labels there are; by default those found in the validation set.
         dtype: As for :func:`dataworth.value_points`.
         engine: Where parts are worked on; by default threads of this machine, one for each core.
-        memory: What this machine's workers may take together, in bytes or such as ``"2GiB"``; parts are cut to fit.
-            Workers of a cluster share it, too, wherever they are.
+        memory: What all workers may take together, in bytes or such as ``"2GiB"``; parts are cut to fit. Workers of a
+            cluster share it, too, wherever they are; of one that is there already, those it has at the beginning.
         part_rows: How many rows a part has, if not by memory; a row group larger than that is a part by itself.
         spill: Keep the links of the first pass on disk, one bit a pair, so that the second need not compute them.
         survey: Read everything once before, so that what is wrong with any row or file is told before hours of work.
@@ -126,7 +126,8 @@ def value_source(
     kept = PartsKept(Path(out).absolute(), run.digest)
     if kept.finished(asked):
         return StoredValues.open(out)
-    rows = asked or _rows_that_fit(run, room, where, kept.rows_of_a_part())
+    workers = where.workers
+    rows = asked or _rows_that_fit(run, room, workers, where.processes, kept.rows_of_a_part())
     parts = source.parts(rows)
     kept.begin(rows, run.bits_bytes(source.rows) if run.spill and source.filter is None else 0)
     if survey and not kept.surveyed.exists():
@@ -154,7 +155,7 @@ def value_source(
         highest=max(found.highest for found in figures),
         below_zero=sum(found.below_zero for found in figures),
         provenance={
-            **provenance(valued, source.width, run.n_classes, dtype, _workers(where), began),
+            **provenance(valued, source.width, run.n_classes, dtype, workers, began),
             "job": run.digest,
             "engine": where.describe(),
             "rows of a part": rows,
@@ -266,6 +267,21 @@ class _Run:
     def bits_bytes(self, rows: int) -> int:
         """What the links of some rows take."""
         return rows * -(-len(self.points) // 8)
+
+    def usable(self, x: NDArray[Any]) -> NDArray[np.bool_]:
+        """Which rows can be linked."""
+        return neighbors.usable_rows(x, self.method.metric, centre=self.centre, dtype=self.dtype)
+
+    @property
+    def unusable(self) -> str:
+        """What is wrong with the others."""
+        if self.method.metric == "cosine":
+            return (
+                "are zero vectors, which have no direction for the cosine metric, or far too long or short; drop them, "
+                "or use metric='euclidean'"
+            )
+        more = ", or use dtype='float64'" if self.dtype == "float32" else ""
+        return f"have features too large for {self.dtype} distances (squares overflow); rescale them{more}"
 
     def codes(self, piece: Piece) -> NDArray[np.int64]:
         """The class of each row, -1 for a label that is no class."""
@@ -436,7 +452,7 @@ def _second_pass(
 def _survey(run: _Run, kept: PartsKept, progress: bool | None) -> None:
     """Look at every row before anything that takes longer."""
     with bar(run.source.rows, "Checking files", progress) as tick:
-        found = run.source.survey(tick, folder=kept.work)
+        found = run.source.survey(tick, usable=run.usable, unusable=run.unusable, folder=kept.work)
     if not found.has_classes:
         raise _fractions()
     if found.labels is not None:
@@ -455,20 +471,21 @@ def _survey(run: _Run, kept: PartsKept, progress: bool | None) -> None:
 # -- how large parts are ---------------------------------------------------------------------------
 
 
-def _rows_that_fit(run: _Run, memory: int, engine: Engine, begun: int | None) -> int:
+def _rows_that_fit(run: _Run, memory: int, workers: int, processes: int, begun: int | None) -> int:
     """How many rows a part may have, so that all workers together stay within the memory.
 
     Args:
         run: What is to be done.
         memory: In bytes.
-        engine: Where.
+        workers: How many parts are worked on at a time.
+        processes: In how many processes.
         begun: The rows of a part in an earlier run that was stopped; they stay if they fit.
 
     Raises:
         InputError: Not even one row group fits, or the parts that were begun do not.
     """
     source, points = run.source, len(run.points)
-    workers, base = _workers(engine), _BASE * _processes(engine)
+    base = _BASE * processes
     each = points * source.width * 24
     names = 256 + 512 * (source.id is not None) + 128 * (source.owner is not None)
     bits = -(-points // 8) * (1 if points <= _ONE_PANEL else 2)
@@ -494,15 +511,3 @@ def _rows_that_fit(run: _Run, memory: int, engine: Engine, begun: int | None) ->
 
 def _mebibytes(size: int) -> int:
     return math.ceil(size / 2**20)
-
-
-def _workers(engine: Engine) -> int:
-    """How many jobs run at a time."""
-    found: int = getattr(engine, "workers", None) or 1
-    return found
-
-
-def _processes(engine: Engine) -> int:
-    """In how many processes."""
-    found: int = getattr(engine, "processes", None) or 1
-    return found
