@@ -227,10 +227,10 @@ def test_a_task_that_ends_every_worker_ends_the_run(count: int, made: Callable[[
 
 def test_an_error_is_raised_at_once_and_not_tried_again(client: Any, tmp_path: Path) -> None:
     tasks = [Slow(i, 0.01) for i in range(40)]
-    with pytest.raises(DataError, match=r"^file-[13]\.parquet cannot be read$"):
+    with pytest.raises(DataError, match=r"^file-[13579]\.parquet cannot be read$"):  # one of the first to fail
         list(Dask(client).run(refuse_odd, sharing(tmp_path), tasks))
     time.sleep(0.1)
-    assert notes(tmp_path, "begun-1") == 1
+    assert notes(tmp_path, "begun-1") <= 1
     assert notes(tmp_path, "begun-*") < 10
     until(lambda: not client.run_on_scheduler(lambda dask_scheduler: list(dask_scheduler.tasks)))
 
@@ -339,6 +339,7 @@ def test_an_address_that_does_not_answer() -> None:
             list(Dask(address, patience=0.5).run(pow, 3, [1]))
 
 
+@pytest.mark.slow
 def test_a_scheduler_that_is_lost_and_one_without_workers(tmp_path: Path) -> None:
     with started(SCHEDULER) as scheduler:
         address = said(scheduler)
