@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 import dataworth as dw
 from dataworth.report.charts import PALETTE, draw_error_band, draw_error_bars
-from dataworth.report.precision import below_beyond_errors, drowned, mean_error, noise_in_spread, rough, sampled
+from dataworth.report.precision import below_beyond_errors, drowned, mean_error, rough, sampled
 from tests.report.conftest import EVIL, parse, words
 
 FACTS: dict[str, str | int | float] = {
@@ -58,7 +58,7 @@ def test_figures_of_precision_follow_their_definitions(pairs: list[tuple[float, 
     assert mean_error(values) == (pytest.approx(sum(known) / len(known)) if known else None)
     assert sampled(values) == any(error > 0 for error in known)
     assert below_beyond_errors(values) == sum(value + 2 * error < 0 for value, error in pairs)
-    noise = noise_in_spread(values)
+    noise = values.noise
     assert noise is None or 0 <= noise <= 1
     assert bool(drowned(values)) == (noise is not None and noise >= 0.5)
 
@@ -68,12 +68,12 @@ def test_noise_is_the_part_of_the_variance_that_sampling_makes() -> None:
     truth, off = rng.normal(size=20_000), rng.normal(size=20_000)
     for error, part in ((0.5, 0.2), (1.0, 0.5), (2.0, 0.8)):
         values = dw.Values(range(20_000), truth + error * off, "x", 1, errors=np.full(20_000, error))
-        assert noise_in_spread(values) == pytest.approx(part, abs=0.02)
+        assert values.noise == pytest.approx(part, abs=0.02)
 
 
 def test_values_without_errors_have_no_such_figures() -> None:
     values = dw.Values(range(3), [1.0, 2.0, 3.0], "x", 1)
-    assert (mean_error(values), noise_in_spread(values), drowned(values)) == (None, None, "")
+    assert (mean_error(values), values.noise, drowned(values)) == (None, None, "")
     assert (sampled(values), below_beyond_errors(values)) == (False, 0)
 
 

@@ -251,7 +251,10 @@ def spearman(a: ArrayLike, b: ArrayLike) -> float | None:
         True
     """
     ranks = _centred_ranks(*_pair(a, b))
-    return None if ranks is None else float(ranks[0] @ ranks[1])
+    if ranks is None:
+        return None
+    x, y = ranks
+    return float(np.clip(x @ y / np.sqrt((x @ x) * (y @ y)), -1.0, 1.0))  # equal orders agree to the last bit
 
 
 def kendall(a: ArrayLike, b: ArrayLike) -> float | None:

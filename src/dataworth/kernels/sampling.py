@@ -30,7 +30,7 @@ from numpy.typing import NDArray
 from dataworth.kernels.coalitions import OrderMeans, gains_along, random_order, semivalues, size_weights
 from dataworth.kernels.threshold import Beta, Semivalue
 
-__all__ = ["A_TIME", "Absences", "Enumeration", "Estimate", "Orders", "Plan", "Step", "Walk", "size_shares"]
+__all__ = ["A_TIME", "NOBODY", "Absences", "Enumeration", "Estimate", "Orders", "Plan", "Step", "Walk", "size_shares"]
 
 Step: TypeAlias = tuple[NDArray[np.int64], NDArray[np.int64]]
 """Players who join and players who leave before the next coalition is judged."""
@@ -41,7 +41,8 @@ Walk: TypeAlias = list[Step]
 A_TIME = 64
 """Coalitions in a draw, where a draw could have any number."""
 
-_NOBODY = np.empty(0, dtype=np.int64)
+NOBODY = np.empty(0, dtype=np.int64)
+"""No player joins, or none leaves."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -183,7 +184,7 @@ class Enumeration:
     def walks(self, number: int) -> list[Walk]:
         """The coalitions of a draw."""
         masks = self._masks(number)
-        steps: Walk = [(self._players(masks[0]), _NOBODY)]
+        steps: Walk = [(self._players(masks[0]), NOBODY)]
         for before, now in pairwise(masks):
             steps.append((self._players(now & ~before), self._players(before & ~now)))
         return [steps]
@@ -234,7 +235,7 @@ class Absences:
         """The coalitions of a draw."""
         first, last = number * A_TIME, min((number + 1) * A_TIME, self.n)
         everybody = np.arange(self.n)
-        steps: Walk = [(np.delete(everybody, first), _NOBODY)]
+        steps: Walk = [(np.delete(everybody, first), NOBODY)]
         steps += [(everybody[player - 1 : player], everybody[player : player + 1]) for player in range(first + 1, last)]
         return [steps]
 
@@ -289,7 +290,7 @@ class Orders:
 
     def walks(self, number: int) -> list[Walk]:
         """The coalitions of a draw."""
-        return [[(order[at : at + 1], _NOBODY) for at in range(self.n)] for order in self._arrivals(number)]
+        return [[(order[at : at + 1], NOBODY) for at in range(self.n)] for order in self._arrivals(number)]
 
     def estimate(self, utilities: Sequence[NDArray[np.float64]], floor: float, full: float) -> Estimate:
         """The values; see :meth:`Plan.estimate`."""

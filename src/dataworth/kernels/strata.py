@@ -10,12 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dataworth.errors import InputError
-from dataworth.kernels.sampling import A_TIME, Estimate, Walk, size_shares
+from dataworth.kernels.sampling import A_TIME, NOBODY, Estimate, Walk, size_shares
 from dataworth.kernels.threshold import Semivalue
 
 __all__ = ["Strata"]
 
-_NOBODY = np.empty(0, dtype=np.int64)
 _A_BATCH = 16  # draws whose memberships are multiplied at once
 _FOLDS = 5  # parts of the draws, each corrected by what the others predict
 _MOST_ADJUSTED = 2048  # players up to whom the linear part of a prediction is fitted: a matrix of players squared
@@ -69,7 +68,7 @@ class Strata:
 
     def walks(self, number: int) -> list[Walk]:
         """The coalitions of a draw."""
-        return [[(np.flatnonzero(row), _NOBODY)] for row in self.members(number)]
+        return [[(np.flatnonzero(row), NOBODY)] for row in self.members(number)]
 
     def members(self, number: int) -> NDArray[np.bool_]:
         """Who is in each coalition of a draw, ``(64, n)``."""

@@ -140,6 +140,17 @@ class Values:
     def __len__(self) -> int:
         return int(self.values.shape[0])
 
+    @property
+    def known_errors(self) -> NDArray[np.float64]:
+        """The standard errors that are known, ``(m,)``; none for a method that does not sample."""
+        return np.empty(0) if self.errors is None else self.errors[~np.isnan(self.errors)]
+
+    @property
+    def noise(self) -> float | None:
+        """The part of the variance of the values that is their sampling, 0 to 1; None without errors or variance."""
+        known, variance = self.known_errors, float(self.values.var()) if len(self) else 0.0
+        return min(1.0, float((known**2).mean()) / variance) if known.size and variance > 0 else None
+
     def __repr__(self) -> str:
         judges = "validation points" if self.attributions is None else "generated items"
         figures = (

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import numpy as np
-
 from dataworth.records import Values
 from dataworth.records.comparison import Comparison
 
@@ -13,7 +11,6 @@ __all__ = [
     "drowned",
     "drowned_methods",
     "mean_error",
-    "noise_in_spread",
     "rough",
     "sampled",
 ]
@@ -25,13 +22,13 @@ _FEW_DRAWS = 10  # errors from fewer vary so much that two of them hold clearly 
 
 def mean_error(values: Values) -> float | None:
     """The mean standard error over all that have one; None without errors."""
-    known = _known(values)
+    known = values.known_errors
     return float(known.mean()) if known.size else None
 
 
 def sampled(values: Values) -> bool:
     """Whether some error is above zero, so that other draws would give other values."""
-    return bool((_known(values) > 0).any())
+    return bool((values.known_errors > 0).any())
 
 
 def below_beyond_errors(values: Values) -> int:
@@ -39,13 +36,6 @@ def below_beyond_errors(values: Values) -> int:
     if values.errors is None:
         return 0
     return int((values.values < -2 * values.errors).sum())  # nothing is below NaN
-
-
-def noise_in_spread(values: Values) -> float | None:
-    """The part of the variance of values that is their sampling, 0 to 1; None without errors or without variance."""
-    known = _known(values)
-    variance = float(values.values.var()) if known.size else 0.0
-    return min(1.0, float((known**2).mean()) / variance) if variance > 0 else None
 
 
 def drowned(values: Values) -> str:
@@ -58,7 +48,7 @@ def drowned(values: Values) -> str:
         >>> drowned(dw.Values(["a", "b"], [0.1, 0.2], method="x", n_validation=1, errors=[0.01, 0.01]))
         ''
     """
-    noise = noise_in_spread(values)
+    noise = values.noise
     if noise is None or noise < _DROWNED:
         return ""
     return _SAID_OF_DROWNED
@@ -106,8 +96,3 @@ def rough(values: Values) -> str:
 def cautions(values: Values) -> list[str]:
     """Whatever has to be known before values with errors are believed."""
     return [said for said in (drowned(values), rough(values)) if said]
-
-
-def _known(values: Values) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
-    errors = np.empty(0) if values.errors is None else values.errors
-    return errors[~np.isnan(errors)]

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from dataworth.errors import DataError, InputError, MethodError
+from dataworth.kernels.calibration import spearman
 from dataworth.records import Evidence, Exhibit, Points, Table, Values
 from dataworth.records.comparison import Comparison
 from dataworth.records.evidence import Cell
@@ -116,7 +117,7 @@ def compare_values(
 
     evidence: list[Evidence] = [
         _methods(aligned, named),
-        _matrix("spearman", "Spearman's rank correlation", names, by_row, _spearman, _RANKS_NOTE),
+        _matrix("spearman", "Spearman's rank correlation", names, by_row, spearman, _RANKS_NOTE),
         _matrix("kendall", "Kendall's rank correlation (tau-b)", names, by_row, _kendall, _PAIRS_NOTE),
         _overlaps(names, by_row),
     ]
@@ -243,7 +244,7 @@ def _matrix(
     title: str,
     names: Sequence[str],
     by_row: Sequence[NDArray[np.float64]],
-    measure: Callable[[NDArray[np.float64], NDArray[np.float64]], float],
+    measure: Callable[[NDArray[np.float64], NDArray[np.float64]], float | None],
     note: str,
 ) -> Table:
     """A symmetric table of a measure between every two methods; None for values that are all equal."""
@@ -262,14 +263,8 @@ def _matrix(
     )
 
 
-def _spearman(one: NDArray[np.float64], other: NDArray[np.float64]) -> float:
-    from scipy.stats import rankdata
-
-    a, b = (rankdata(values) - (values.size + 1) / 2 for values in (one, other))
-    return float(np.clip((a @ b) / np.sqrt((a @ a) * (b @ b)), -1.0, 1.0))
-
-
 def _kendall(one: NDArray[np.float64], other: NDArray[np.float64]) -> float:
+    """As the kernel has it for a few players, without a matrix of all pairs of rows."""
     from scipy.stats import kendalltau
 
     return float(np.clip(kendalltau(one, other, variant="b").statistic, -1.0, 1.0))
@@ -308,30 +303,19 @@ def _methods(aligned: Mapping[str, Values], named: Mapping[str, Values]) -> Tabl
     ]
     columns["spread of values"] = [float(values.values.std()) for values in aligned.values()]
     note = "Spread: the standard deviation of a method's values. Values of different methods have different scales."
-    known = [_known(values.errors) for values in aligned.values()]
-    known = [off if (off > 0).any() else off[:0] for off in known]  # nothing is said of errors that are all 0
-    if any(off.size for off in known):
-        columns["mean standard error"] = [float(off.mean()) if off.size else None for off in known]
-        columns["noise in the spread"] = [
-            _noise(values.values, off) for values, off in zip(aligned.values(), known, strict=True)
+    # Nothing is said of errors that are all 0.
+    sampled = [values if (values.known_errors > 0).any() else None for values in aligned.values()]
+    if any(values is not None for values in sampled):
+        columns["mean standard error"] = [
+            None if values is None else float(values.known_errors.mean()) for values in sampled
         ]
+        columns["noise in the spread"] = [None if values is None else values.noise for values in sampled]
         note += (
             " Noise in the spread: the part of the variance of a method's values that is its own sampling, 0 to 1; "
             "the more there is, the lower its correlation with anything. Rows whose standard error is not known are "
             "left out of both. Methods without standard errors, or with errors of 0, left nothing to chance."
         )
     return Table("methods", "The methods", columns, note)
-
-
-def _known(errors: NDArray[np.float64] | None) -> NDArray[np.float64]:
-    """The standard errors that are known."""
-    return np.zeros(0) if errors is None else errors[~np.isnan(errors)]
-
-
-def _noise(values: NDArray[np.float64], known: NDArray[np.float64]) -> float | None:
-    """The part of the variance that is squared standard error; None where either is not known or there is none."""
-    variance = float(values.var())
-    return min(1.0, float((known**2).mean()) / variance) if known.size and variance > 0 else None
 
 
 # -- curves ----------------------------------------------------------------------------------------

@@ -13,6 +13,7 @@ from dataworth.errors import DataError, MethodError
 from dataworth.records import Points, Table, Values
 from dataworth.valuation.parameters import check_whole
 from dataworth.valuation.reading import check_same_features
+from dataworth.valuation.scoring import model_copy, takes_seed
 
 __all__ = [
     "ADDED",
@@ -340,17 +341,13 @@ def _check_fractions(fractions: Sequence[float]) -> list[float]:
 
 def _seeded(model: Any, seed: int) -> Any:
     """An untrained copy whose every unset ``random_state`` is the seed."""
-    from sklearn.base import clone, is_regressor
+    from sklearn.base import is_regressor
 
-    try:
-        fresh = clone(model)
-    except TypeError:
-        fresh = None
-    if fresh is None or not hasattr(fresh, "predict") or is_regressor(fresh):
+    fresh = model_copy(model)
+    if fresh is None or is_regressor(fresh):
         raise MethodError(f"model must be a scikit-learn classifier or pipeline, not {type(model).__name__}")
-    unset = [
-        key for key, value in fresh.get_params().items() if key.split("__")[-1] == "random_state" and value is None
-    ]
+    settings = fresh.get_params()
+    unset = [name for name in takes_seed(fresh) if settings[name] is None]
     return fresh.set_params(**dict.fromkeys(unset, seed))
 
 
