@@ -8,7 +8,7 @@ import os
 import shutil
 import socket
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,7 +25,7 @@ from dataworth.records.stored import MANIFEST, StoredValues, encode_part, part_n
 
 __all__ = ["PartsKept"]
 
-_COUNTS = "dataworth.part-counts/1"
+_PART = "dataworth.part-work/1"
 _WORK = "_work"
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
@@ -173,23 +173,42 @@ class PartsKept:
                 check = zlib.crc32(bits.data)
                 with whole_file(self._bits(part)) as temporary:
                     temporary.write_bytes(bits.data)
-            write_sealed(self._counts(part), _COUNTS, {**self._told(part), "bits": check}, {"counts": counts})
+            self._write(part, "counts", {"counts": counts, "bits": np.array(check)})
 
     def counts(self, part: Part) -> NDArray[np.int64] | None:
         """The counts of a part, if they are there and whole."""
-        known = self._read_counts(part)
-        return None if known is None else known[0]
+        known = self.find(part, "counts")
+        return None if known is None else known["counts"]
 
     def bits(self, part: Part, shape: tuple[int, int]) -> NDArray[np.uint8] | None:
         """The links of a part, if they are there and whole."""
-        known = self._read_counts(part)
+        known = self.find(part, "counts")
         try:
             bits = np.fromfile(self._bits(part), dtype=np.uint8)
         except OSError:
             return None
-        if known is None or bits.size != shape[0] * shape[1] or zlib.crc32(bits.data) != known[1]:
+        if known is None or bits.size != shape[0] * shape[1] or zlib.crc32(bits.data) != known["bits"]:
             return None
         return bits.reshape(shape)
+
+    def keep(self, part: Part, what: str, arrays: Mapping[str, NDArray[Any]]) -> None:
+        """Keep what was found about a part.
+
+        Args:
+            part: The part.
+            what: What it is, for the name of its file.
+            arrays: By name.
+        """
+        with self._room():
+            self._write(part, what, arrays)
+
+    def find(self, part: Part, what: str) -> dict[str, NDArray[Any]] | None:
+        """What :meth:`keep` kept, if it is there and whole."""
+        try:
+            about, arrays = read_sealed(self._file(part, what), _PART, "file of a part's work", "dataworth")
+        except DataError:
+            return None
+        return None if any(about.get(name) != value for name, value in self._told(part).items()) else arrays
 
     def keep_values(
         self,
@@ -245,8 +264,11 @@ class PartsKept:
     def _bits(self, part: Part) -> Path:
         return self.work / f"bits-{part.number:05d}.bin"
 
-    def _counts(self, part: Part) -> Path:
-        return self.work / f"counts-{part.number:05d}.npz"
+    def _file(self, part: Part, what: str) -> Path:
+        return self.work / f"{what}-{part.number:05d}.npz"
+
+    def _write(self, part: Part, what: str, arrays: Mapping[str, NDArray[Any]]) -> None:
+        write_sealed(self._file(part, what), _PART, self._told(part), arrays)
 
     def _values(self, part: Part) -> Path:
         return self.out / part_name(part.number)
@@ -254,15 +276,6 @@ class PartsKept:
     def _told(self, part: Part) -> dict[str, Any]:
         """What a file of this part says it is of."""
         return {"job": self.job, "part": part.number, "first": part.first, "rows": part.rows}
-
-    def _read_counts(self, part: Part) -> tuple[NDArray[np.int64], int] | None:
-        try:
-            about, arrays = read_sealed(self._counts(part), _COUNTS, "file of counts", "dataworth")
-        except DataError:
-            return None
-        if any(about.get(name) != value for name, value in self._told(part).items()):
-            return None
-        return arrays["counts"], about["bits"]
 
     @contextmanager
     def _room(self) -> Iterator[None]:
