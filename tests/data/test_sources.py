@@ -238,6 +238,124 @@ def test_gaps_and_nan_in_rows_that_do_not_pass_harm_nobody(tmp_path: Path) -> No
     assert survey.rows_of_files == (2,)
 
 
+# -- what may be missing --------------------------------------------------------------------------
+
+# Entries of a feature column, and what a single one may be.
+ENTRIES: dict[Any, st.SearchStrategy[Any]] = {
+    pa.bool_(): st.booleans(),
+    pa.int8(): st.integers(-128, 127),
+    pa.int64(): st.integers(-(2**63), 2**63 - 1),
+    pa.uint64(): st.integers(0, 2**64 - 1),
+    pa.float32(): st.floats(width=32),
+    pa.float64(): st.floats(),
+    pa.dictionary(pa.int8(), pa.float32()): st.floats(width=32),
+    pa.null(): st.none(),
+    pa.list_(pa.float32()): st.lists(st.none() | st.floats(width=32), min_size=2, max_size=2),
+    pa.list_(pa.int64(), 2): st.lists(st.none() | st.integers(-(2**60), 2**60), min_size=2, max_size=2),
+    pa.large_list(pa.float64()): st.lists(st.floats(), min_size=1, max_size=1),
+}
+
+
+@st.composite
+def with_gaps(draw: st.DrawFn) -> pa.Table:
+    rows = draw(st.integers(1, 12))
+    kinds = draw(st.lists(st.sampled_from(list(ENTRIES)), min_size=1, max_size=4))
+    columns = {}
+    for at, kind in enumerate(kinds):
+        entries = draw(st.lists(st.none() | ENTRIES[kind], min_size=rows, max_size=rows))
+        if pa.types.is_nested(kind) and not any(entries):
+            entries[-1] = draw(ENTRIES[kind])
+        columns[f"f{at}"] = pa.array(entries, kind)
+    return pa.table({**columns, "y": pa.array([f"class {at % 2}" for at in range(rows)])})
+
+
+@settings(deadline=None, max_examples=80)
+@given(
+    data=with_gaps(), group=st.integers(1, 12), most=st.integers(1, 12), suffix=st.sampled_from([".parquet", ".arrow"])
+)
+def test_what_is_missing_is_read_as_the_whole_table_has_it(data: pa.Table, group: int, most: int, suffix: str) -> None:
+    """NaN where nothing is, everything else as it is; and nobody says a word of it."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = write(data, Path(folder, f"t{suffix}"), group)
+        source = Source.open(path, label="y", allow_missing=True)
+        x, y, _, _ = read_all(source, most)
+        survey = source.survey(usable=lambda rows: np.isfinite(rows).all(axis=1))
+        points = read_points(data, label="y", allow_missing=True)
+        assert (source.dtype, source.width) == (points.x.dtype, points.x.shape[1])
+        np.testing.assert_array_equal(x, points.x)
+        np.testing.assert_array_equal(y, points.y)
+        assert survey.rows == len(points)
+        assert survey.has_classes
+        if points.missing:
+            with pytest.raises(DataError, match=r"missing|lacks|NaN or infinity|numbers"):
+                Source.open(path, label="y").survey()
+
+
+def test_which_rows_are_of_use_is_asked_of_finite_rows_alone(tmp_path: Path) -> None:
+    data = pa.table({"f": [None, np.nan, np.inf, 1.0, 2.0], "y": [0, 1, 0, 1, 0]})
+    source = Source.open(write(data, tmp_path / "t.parquet", 2), label="y", allow_missing=True)
+    asked: list[float] = []
+
+    def usable(rows: Any) -> Any:
+        asked.extend(rows[:, 0].tolist())
+        return rows[:, 0] > 1
+
+    with pytest.raises(DataError, match="1 of 5 rows are too small"):
+        source.survey(usable=usable, unusable="are too small", threads=1)
+    assert asked == [1.0, 2.0]
+
+
+@pytest.mark.parametrize(
+    ("column", "values", "words"),
+    [
+        ("y", ["a", None, "b"], "label column 'y' is missing in 1 of 3 rows"),
+        ("y", [1.0, np.inf, 2.0], "the label is NaN or infinite in 1 of 3 rows"),
+        ("id", ["a", None, "b"], "id column 'id' is missing in 1 of 3 rows"),
+        ("owner", ["a", "b", None], "owner column 'owner' is missing in 1 of 3 rows"),
+        ("f", [[1.0], [1.0, 2.0], None], "'f' is ragged"),
+    ],
+)
+def test_labels_and_names_must_be_there_all_the_same(tmp_path: Path, column: str, values: Any, words: str) -> None:
+    data = pa.table({"f": [1.0, None, 3.0], "y": [0, 1, 0], "id": [1, 2, 3], "owner": [1, 2, 3]})
+    data = data.set_column(data.column_names.index(column), column, pa.array(values))
+    path = write(data, tmp_path / "t.parquet", 9)
+    source = Source.open(path, label="y", id="id", owner="owner", allow_missing=True)
+    for look in (source.survey, lambda: read_all(source)):
+        with pytest.raises(DataError, match=words):
+            look()
+
+
+def test_a_column_of_lists_that_are_all_missing_has_no_width(tmp_path: Path) -> None:
+    data = pa.table({"f": pa.array([None, None], pa.list_(pa.float32())), "y": [0, 1]})
+    path = write(data, tmp_path / "t.parquet", 9)
+    for allowed in (False, True):
+        with pytest.raises(DataError, match="'f' has no list in any row"):
+            Source.open(path, label="y", allow_missing=allowed)
+
+
+def test_rows_without_labels(tmp_path: Path) -> None:
+    """All is read as with them, but for the labels; their column is a feature like any other."""
+    write(table(6), tmp_path / "0.parquet", 2)
+    write(table(5, 1), tmp_path / "1.parquet", 3)
+    some = {"id": "id", "owner": "owner", "features": ["e", "a"]}
+    bare, full = (Source.open(tmp_path, label=label, **some) for label in (None, "kind"))  # type: ignore[arg-type]
+    assert bare.label is None
+    for part in bare.parts(4):
+        ours, theirs = bare.read(part), full.read(part)
+        assert ours.labels is None
+        np.testing.assert_array_equal(ours.x, theirs.x)
+        np.testing.assert_array_equal(ours.ids, theirs.ids)
+        assert ours.owners is not None
+        np.testing.assert_array_equal(ours.owners, theirs.owners)
+        with pytest.raises(InputError, match=r"have no labels; Source.open\(..., label=...\)"):
+            _ = ours.y
+        assert bare.names_only().read(part).labels is None
+    survey = bare.survey()
+    assert (survey.rows, survey.labels, survey.has_classes) == (11, None, False)
+    with pytest.raises(DataError, match=r"features must be numbers.*'kind'"):
+        Source.open(tmp_path, label=None, id="id")
+
+
 # -- which files ----------------------------------------------------------------------------------
 
 
@@ -506,9 +624,10 @@ def test_the_digest_knows_files_columns_and_filter(tmp_path: Path) -> None:
     before = digest()
     different = {
         before, digest(id="owner", features=["a"]), digest(features=["a", "b"]), digest(features=["b", "a"]),
-        digest(filter="a > 0"), digest(filter="a > 1"), digest(owner="owner"),
+        digest(filter="a > 0"), digest(filter="a > 1"), digest(owner="owner"), digest(allow_missing=True),
+        digest(label=None, features=["a"]),
     }  # fmt: skip
-    assert len(different) == 7
+    assert len(different) == 9
     assert digest() == before
     first = Source.open(tmp_path, label="kind", id="id").file_digests
     write(table(6, 2), path, 2)

@@ -121,7 +121,7 @@ def check_there(table: str, columns: Sequence[str], asked: dict[str, Sequence[st
 
 
 def feature_columns(
-    table: str, columns: Sequence[str], features: Sequence[str] | None, label: str, taken: Collection[str | None]
+    table: str, columns: Sequence[str], features: Sequence[str] | None, label: str | None, taken: Collection[str | None]
 ) -> list[str]:
     """The columns that are features: those asked for, or all that have no other part to play.
 
@@ -129,7 +129,7 @@ def feature_columns(
         table: What to call the table in a message.
         columns: All its columns.
         features: The columns asked for, if any were.
-        label: The column of labels.
+        label: The column of labels, if there is one.
         taken: Columns that play another part.
 
     Raises:

@@ -89,19 +89,31 @@ class Piece:
     """What reading a part gives.
 
     Attributes:
-        x: Features, shape ``(n, d)``, float32 or float64 throughout the source, finite, row after row in memory.
-        y: Labels, shape ``(n,)``.
+        x: Features, shape ``(n, d)``, float32 or float64 throughout the source, row after row in memory; finite,
+            unless the source allows what is missing.
+        labels: The column of labels, shape ``(n,)``, if there is one.
         ids: The column of ids, or the rows' places among all rows of all files (int64) where there is none.
         owners: The column of owners, if there is one.
     """
 
     x: NDArray[Any]
-    y: NDArray[Any]
+    labels: NDArray[Any] | None
     ids: NDArray[Any]
     owners: NDArray[Any] | None
 
     def __len__(self) -> int:
         return int(self.x.shape[0])
+
+    @property
+    def y(self) -> NDArray[Any]:
+        """The labels, for whoever needs them.
+
+        Raises:
+            InputError: The source has none.
+        """
+        if self.labels is None:
+            raise InputError("these rows have no labels; Source.open(..., label=...) names their column")
+        return self.labels
 
 
 @dataclass(frozen=True, eq=False)
@@ -111,8 +123,8 @@ class Survey:
     Attributes:
         rows: How many rows pass the filter.
         rows_of_files: How many of them each file has.
-        labels: The different labels in ascending order; None if there are more than 1,000.
-        has_classes: Whether the labels can be classes: anything but floats of which some have a fraction.
+        labels: The different labels in ascending order; None if there are more than 1,000, or no labels at all.
+        has_classes: Whether there are labels that can be classes: anything but floats of which some have a fraction.
     """
 
     rows: int
@@ -138,10 +150,11 @@ class Source:
     Attributes:
         files: The files in the order of their rows, as absolute paths.
         features: The feature columns.
-        label: The column of labels.
+        label: The column of labels, if there is one.
         id: The column of ids, if there is one.
         owner: The column of owners, if there is one.
         filter: Which rows are read, if not all.
+        allow_missing: Whether features may be missing, NaN or infinite.
 
     Example:
         >>> import tempfile
@@ -157,9 +170,10 @@ class Source:
 
     files: tuple[str, ...]
     features: tuple[str, ...]
-    label: str
+    label: str | None
     id: str | None
     owner: str | None
+    allow_missing: bool
     _files: tuple[PartFile, ...]
     _features: tuple[_Feature, ...]
     _filter: Filter | None
@@ -170,11 +184,12 @@ class Source:
         cls,
         where: Where,
         *,
-        label: str,
+        label: str | None,
         id: str | None = None,
         owner: str | None = None,
         features: Sequence[str] | None = None,
         filter: str | None = None,
+        allow_missing: bool = False,
     ) -> Source:
         """Find the files and check their footers; no row is read.
 
@@ -182,12 +197,15 @@ class Source:
             where: A Parquet file (``.parquet``, ``.pq``) or an Arrow file (``.arrow``, ``.feather``, ``.ipc``); a
                 folder (all of these in it and below, in the order of their paths, leaving out what begins with ``.``
                 or ``_``); a pattern like ``"2024/*.parquet"``; or a list of these.
-            label: The column of labels.
+            label: The column of labels; None for rows without labels.
             id: The column of unique row names. Without it rows are numbered from 0, before the filter.
             owner: The column that says who contributed each row.
             features: The feature columns; all columns but those above, in the order of the first file, if not given.
                 Numbers and bools, and lists of numbers of one length.
             filter: Which rows to read, for example ``"age >= 18 and not missing(income)"``, as :class:`Filter` says.
+            allow_missing: Read features that are missing as NaN, and NaN and infinity as they are, and let the survey
+                say nothing of them: in a private release no row may make itself known. Labels, ids and owners must be
+                there all the same.
 
         Raises:
             DataError: There is no such file; one is damaged, cut short or of another format; files differ in their
@@ -214,17 +232,21 @@ class Source:
         kinds = {
             name: plain_kind(schema.field(name).type) for name in dict.fromkeys([*wanted, label, id, owner]) if name
         }
-        check_label(label, kinds[label])
+        if label is not None:
+            check_label(label, kinds[label])
         for name, part in ((id, "id"), (owner, "owner")):
             if name is not None:
                 check_name(name, kinds[name], part)
-        _check_features({name: kinds[name] for name in wanted}, label, kinds[label])
+        if allow_missing:  # a column in which nothing is known at all, not even a type, is one of missing numbers
+            kinds |= {name: pa.float64() for name in wanted if pa.types.is_null(kinds[name])}
+        _check_features({name: kinds[name] for name in wanted}, {label: kinds[label]} if label is not None else {})
         return cls(
             files=tuple(paths),
             features=tuple(wanted),
             label=label,
             id=id,
             owner=owner,
+            allow_missing=allow_missing,
             _files=files,
             _features=tuple(_Feature(name, kinds[name], _width(files, name, kinds[name])) for name in wanted),
             _filter=None if filter is None else Filter.parse(filter, schema, table),
@@ -276,8 +298,10 @@ class Source:
 
     @cached_property
     def digest(self) -> str:
-        """A digest of what would be read: the files, which columns and which rows of them."""
-        return digest_of(self.file_digests, self.label, self.id, self.owner, self.features, self.filter)
+        """A digest of what would be read: the files, which columns and which rows of them, and what may be missing."""
+        return digest_of(
+            self.file_digests, self.label, self.id, self.owner, self.features, self.filter, self.allow_missing
+        )
 
     def parts(self, most_rows: int) -> list[Part]:
         """The files cut into parts of row groups that stand together.
@@ -319,7 +343,8 @@ class Source:
 
         Raises:
             DataError: The file has changed since it was opened, or is damaged; labels, names or features are missing,
-                or features are NaN or infinite; lists are ragged. The message names the file and counts rows.
+                or features are NaN or infinite (unless they may be); lists are ragged. The message names the file and
+                counts rows.
         """
         file = self._files[self._place(part)]
         kept = self._kept(file, part.groups)
@@ -341,7 +366,8 @@ class Source:
         reader.faults.check(file.path)
         settled = {name: _joined(held, self._kinds[name]) for name, held in columns.items()}
         ids = np.concatenate([np.empty(0, np.int64), *places]) if self.id is None else settled[self.id]
-        return Piece(x[:at], settled[self.label], ids, None if self.owner is None else settled[self.owner])
+        labels = None if self.label is None else settled[self.label]
+        return Piece(x[:at], labels, ids, None if self.owner is None else settled[self.owner])
 
     def survey(
         self,
@@ -357,7 +383,8 @@ class Source:
         Every page of the columns that are needed is decoded, in row groups in which any row may pass the filter, and
         its checksum is compared if it has one (a flipped bit in a plain page without a checksum is but another
         number, unless it makes NaN). In the rows that pass, labels, ids, owners and features must be there, features
-        must be finite, and ids unique across all files. All files are looked at before anything is said.
+        must be finite (unless they may be missing), and ids unique across all files. All files are looked at before
+        anything is said.
 
         Memory is bounded by a few batches for each thread. Ids are compared as integers or by 128-bit hashes of
         their text: 12 or 20 bytes each, on disk beyond a million of them.
@@ -365,7 +392,7 @@ class Source:
         Args:
             progress: Called with the number of rows, before the filter, that were looked at since the last call.
             usable: Says of features, ``(n, d)``, which of their rows can be used, ``(n,)``; called from many threads,
-                it must not keep what it is given. By default all finite rows can.
+                it must not keep what it is given. It is asked about finite rows alone; by default all of them can.
             unusable: What is wrong with the other rows, to follow "3 of 10 rows". They are counted in files where all
                 features are there and finite.
             threads: How many threads to use; by default one for each core.
@@ -406,7 +433,10 @@ class Source:
             )
         labels: NDArray[Any] | None = _different([look.labels for look in looks])
         return Survey(
-            rows, tuple(rows_of_files[name] for name in self.files), labels, not any(look.fractions for look in looks)
+            rows,
+            tuple(rows_of_files[name] for name in self.files),
+            None if self.label is None else labels,
+            self.label is not None and not any(look.fractions for look in looks),
         )
 
     # -- inside ----------------------------------------------------------------------------------
@@ -480,13 +510,11 @@ class Source:
                     if passing.num_rows > len(x):
                         x = np.empty((passing.num_rows, self.width), dtype=self.dtype)
                     reader.features(passing, x[: passing.num_rows])
-                    if usable is not None and passing.num_rows and reader.faults.all_there:
-                        reader.faults.unusable += _unusable(usable, x[: passing.num_rows])
-                    labels = reader.column(passing, self.label)
-                    look.fractions = look.fractions or bool(
-                        labels.dtype.kind == "f" and (labels != np.rint(labels)).any()
-                    )
-                    look.labels = _different([look.labels, np.unique(labels)])
+                    if usable is not None and reader.faults.all_there:
+                        finite = self._finite(x[: passing.num_rows])
+                        reader.faults.unusable += _unusable(usable, finite) if len(finite) else 0
+                    if self.label is not None:
+                        look.add_labels(reader.column(passing, self.label))
                     if self.owner is not None:
                         reader.column(passing, self.owner, checked=True)
                     if self.id is not None:
@@ -495,13 +523,17 @@ class Source:
             look.broken = str(error)
         return look
 
+    def _finite(self, x: NDArray[Any]) -> NDArray[Any]:
+        """The rows of which nothing is missing."""
+        return x[np.isfinite(x).all(axis=1)] if self.allow_missing else x
+
     def _check_looks(self, parts: Sequence[Part], looks: Sequence[_Look], unusable: str) -> None:
         broken: dict[str, list[str]] = {}
         faults: dict[str, _Faults] = {}
         for part, look in zip(parts, looks, strict=True):
             if look.broken:
                 broken.setdefault(part.file, []).append(look.broken)
-            faults.setdefault(part.file, _Faults(self.label)).add(look.faults)
+            faults.setdefault(part.file, _Faults()).add(look.faults)
         problems = []
         for file in self.files:
             said = broken.get(file, [])
@@ -523,11 +555,11 @@ def _number_kind(kind: pa.DataType) -> pa.DataType:
     return kind.value_type if is_list(kind) or isinstance(kind, pa.FixedShapeTensorType) else kind
 
 
-def _check_features(kinds: dict[str, pa.DataType], label: str, label_kind: pa.DataType) -> None:
+def _check_features(kinds: dict[str, pa.DataType], label: dict[str, pa.DataType]) -> None:
     other = {name: kind for name, kind in kinds.items() if not is_numeric(kind)}
     if other:
         raise not_numeric(other, embed=False)
-    decimals = [name for name, kind in {**kinds, label: label_kind}.items() if pa.types.is_decimal(_number_kind(kind))]
+    decimals = [name for name, kind in {**kinds, **label}.items() if pa.types.is_decimal(_number_kind(kind))]
     if decimals:
         raise DataError(f"{quoted(decimals)} holds decimals, which are not read part by part; store it as float64")
     for name, kind in kinds.items():
@@ -541,7 +573,9 @@ def _width(files: Sequence[PartFile], name: str, kind: pa.DataType) -> int | Non
         return int(kind.shape[0])
     if not is_list(kind):
         return None
-    width = int(kind.list_size) if pa.types.is_fixed_size_list(kind) else next(_lengths(files, name), 0)
+    width = int(kind.list_size) if pa.types.is_fixed_size_list(kind) else next(_lengths(files, name), None)
+    if width is None:
+        raise DataError(f"feature column {name!r} has no list in any row")
     if width < 1:
         raise DataError(f"feature column {name!r} holds empty lists")
     return width
@@ -563,7 +597,6 @@ def _lengths(files: Sequence[PartFile], name: str) -> Iterator[int]:
 class _Faults:
     """What is wrong with the rows looked at so far: columns -> rows."""
 
-    label: str
     rows: int = 0
     missing: Counter[str] = field(default_factory=Counter)  # feature columns
     spoiled: Counter[str] = field(default_factory=Counter)
@@ -610,7 +643,7 @@ class _Reader:
 
     def __init__(self, source: Source) -> None:
         self._source = source
-        self.faults = _Faults(source.label)
+        self.faults = _Faults()
         self._block: NDArray[Any] = np.empty((0, 0))
 
     def features(self, batch: pa.RecordBatch, out: NDArray[Any]) -> None:
@@ -626,13 +659,20 @@ class _Reader:
             self._side_by_side(columns, out)
 
     def _numbers(self, feature: _Feature, column: pa.Array) -> NDArray[Any]:
-        """One feature column of a batch, ``(n,)`` or ``(n, width)``; zeros if it has gaps, which are counted."""
+        """One feature column of a batch, ``(n,)`` or ``(n, width)``.
+
+        Where it has gaps it is NaN in them, or zeros altogether if there must be none; those are counted.
+        """
         if column.type != feature.kind:
             column = plain(pa.chunked_array([column])).combine_chunks()
-        if column.null_count:
+        if column.null_count and not self._source.allow_missing:
             self.faults.missing[feature.name] += column.null_count
-            return np.zeros((len(column), *([] if feature.width is None else [feature.width])), dtype=np.float32)
+            return np.zeros(_shape(feature, column), dtype=np.float32)
+        if column.null_count == len(column):
+            return np.full(_shape(feature, column), np.nan, dtype=np.float32)
         if feature.width is None:
+            if column.null_count:
+                return block_of(feature.name, pa.chunked_array([column]), True)
             return np.asarray(column.to_numpy(zero_copy_only=False))
         return self._lists(feature, feature.width, column)
 
@@ -658,7 +698,7 @@ class _Reader:
 
     def _check_finite(self, block: NDArray[Any]) -> None:
         """Count rows with NaN or infinity; each row of the block is one number of many rows."""
-        if np.isfinite(block).all():
+        if self._source.allow_missing or np.isfinite(block).all():
             return
         at = 0
         for feature in self._source._features:
@@ -669,7 +709,7 @@ class _Reader:
             at += wide
 
     def _lists(self, feature: _Feature, width: int, column: pa.Array) -> NDArray[Any]:
-        block = block_of(feature.name, pa.chunked_array([column]), False)
+        block = block_of(feature.name, pa.chunked_array([column]), self._source.allow_missing)
         if block.shape[1] != width:
             raise DataError(
                 f"feature column {feature.name!r} is ragged: lists of {block.shape[1]} entries here, {width} elsewhere"
@@ -726,6 +766,10 @@ class _Reader:
         return np.frombuffer(digests, dtype=np.uint64).reshape(-1, 2)
 
 
+def _shape(feature: _Feature, column: pa.Array) -> tuple[int, ...]:
+    return (len(column),) if feature.width is None else (len(column), feature.width)
+
+
 def _texts(column: pa.Array) -> NDArray[Any]:
     if not pa.types.is_dictionary(column.type):
         return np.asarray(column.to_pylist(), dtype=np.str_)
@@ -749,6 +793,10 @@ class _Look:
     broken: str = ""
     fractions: bool = False
     labels: NDArray[Any] | None = field(default_factory=lambda: np.empty(0))
+
+    def add_labels(self, labels: NDArray[Any]) -> None:
+        self.fractions = self.fractions or bool(labels.dtype.kind == "f" and (labels != np.rint(labels)).any())
+        self.labels = _different([self.labels, np.unique(labels)])
 
 
 def _unusable(usable: Callable[[NDArray[Any]], NDArray[np.bool_]], x: NDArray[Any]) -> int:
