@@ -30,9 +30,10 @@ from dataworth.engines.local import Local
 from dataworth.errors import DataError, InputError, MethodError, UnmatchedLabels
 from dataworth.kernels import neighbors
 from dataworth.records.stored import StoredValues
-from dataworth.valuation import streaming, task
+from dataworth.valuation import part_memory
+from dataworth.valuation.part_memory import parse_memory
 from dataworth.valuation.parts_kept import PartsKept
-from dataworth.valuation.streaming import parse_memory, value_source
+from dataworth.valuation.streaming import value_source
 from tests.strategies import Problem, classification_problems
 from tests.valuation.streaming_problems import METHOD, files_of, judges, some_rows, table_of, write_files
 
@@ -87,27 +88,19 @@ def streamed(draw: st.DrawFn) -> tuple[Problem, dict[str, Any], list[int], int, 
     part_rows=st.integers(1, 20),
     least_age=st.sampled_from([None, 1, 2]),
     dtype=st.sampled_from(["float32", "float64"]),
-    panels=st.booleans(),
 )
 def test_values_are_those_of_the_whole_to_the_last_bit(
     given_: tuple[Problem, dict[str, Any], list[int], int, Any],
     part_rows: int,
     least_age: int | None,
     dtype: Any,
-    panels: bool,
 ) -> None:
     """Any rows, files, parts and filters; ids and owners; one worker or two; links kept or not."""
     problem, columns, sizes, group, method = given_
     table = table_of(problem.train_x, problem.train_y, **columns)
     passing = np.flatnonzero(np.asarray(columns["age"]) >= (least_age or 0))
     digests = set()
-    with (
-        tempfile.TemporaryDirectory() as folder,
-        warnings.catch_warnings(),
-        pytest.MonkeyPatch.context() as patch,
-    ):
-        if panels:
-            patch.setattr(task, "_BITS_BYTES", 1)  # eight points at a time
+    with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
         warnings.simplefilter("ignore", UnmatchedLabels)
         source = Source.open(
             write_files(Path(folder, "rows"), table, sizes, group),
@@ -176,15 +169,6 @@ def test_lists_of_numbers_are_features_too(tmp_path: Path) -> None:
     stored = value(tmp_path / "rows.parquet", tmp_path / "out")
     whole = dw.value_points(dw.Points(x, y), judges(), method=METHOD, threads=1)
     np.testing.assert_array_equal(stored.load().values, whole.values)
-
-
-@pytest.mark.parametrize("method", [METHOD, dw.ValidationVote(radius=0.8)], ids=["threshold", "vote"])
-def test_panels_of_points_change_no_bit(
-    rows: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, method: Any
-) -> None:
-    whole = files_of(value(rows, tmp_path / "whole", validation=judges(30), method=method))
-    monkeypatch.setattr(task, "_BITS_BYTES", 1)  # eight points at a time
-    assert files_of(value(rows, tmp_path / "panels", validation=judges(30), method=method)) == whole
 
 
 @pytest.mark.parametrize(
@@ -377,7 +361,7 @@ def test_parts_that_were_begun_stay_where_memory_allows(rows: Path, tmp_path: Pa
     with pytest.raises(KeyboardInterrupt):
         value(rows, tmp_path / "large", part_rows=200_000, engine=Stopped(Local(1), 3, KeyboardInterrupt))
     with pytest.raises(InputError, match=r"holds a run of 200,000 rows a part, which take about \d+ MiB with 1 work"):
-        value(rows, tmp_path / "large", part_rows=None, memory=streaming._BASE + 2**20)
+        value(rows, tmp_path / "large", part_rows=None, memory=part_memory.PROGRAM + 2**20)
 
 
 # -- damage ------------------------------------------------------------------------------------------
@@ -395,7 +379,8 @@ def flip(path: Path) -> None:
 
 def swap(path: Path) -> None:
     """The file of another part."""
-    path.write_bytes(path.with_name(path.name.replace("0001", "0002")).read_bytes())
+    others = sorted(path.parent.glob(f"{path.name.partition('-')[0]}-*"))
+    path.write_bytes(others[others.index(path) + 1].read_bytes())
 
 
 @pytest.mark.parametrize("damage", [cut, flip, swap, Path.unlink], ids=["cut", "flipped", "swapped", "gone"])
@@ -408,7 +393,7 @@ def test_what_is_damaged_is_made_again(rows: Path, tmp_path: Path, kind: str, da
     for hurt in tmp_path.rglob("out/**/part-0000[1-4]*"):
         if kind == "bits":
             hurt.unlink()  # else nobody looks at the links
-    damage(next((tmp_path / "out").rglob(f"{kind}-00001*")))
+    damage(sorted((tmp_path / "out").rglob(f"{kind}-*"))[1])
     assert files_of(value(rows, tmp_path / "out")) == whole
 
 
@@ -632,7 +617,7 @@ def test_labels_with_fractions_are_no_classes(tmp_path: Path) -> None:
 
 def test_too_little_memory_says_what_would_do(rows: Path, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="take about") as told:
-        value(rows, tmp_path / "out", memory=streaming._BASE, part_rows=None)
+        value(rows, tmp_path / "out", memory=part_memory.PROGRAM, part_rows=None)
     enough = int(str(told.value).split("take about ")[1].split(" MiB")[0].replace(",", ""))
     value(rows, tmp_path / "out", memory=f"{enough} MiB", part_rows=None)
 
@@ -756,7 +741,7 @@ def test_parts_are_cut_to_the_memory(tmp_path: Path) -> None:
     table = table_of(*some_rows(60_000, width=8, classes=2))
     source = Source.open(write_files(tmp_path / "rows", table, [60_000], 500), label="y")
     points = judges(800, width=8, classes=2)
-    base = streaming._BASE
+    base = part_memory.PROGRAM
     sizes = {}
     for memory, workers in [(8, 1), (8, 2), (16, 1), (1600, 1)]:
         out = tmp_path / f"{memory} {workers}"
@@ -764,7 +749,7 @@ def test_parts_are_cut_to_the_memory(tmp_path: Path) -> None:
         sizes[memory, workers] = int(value(source, out, **kept).provenance["rows of a part"])
     assert 2**23 / 1000 < sizes[8, 1] < 2**23 / 300
     assert sizes[8, 2] < sizes[8, 1] / 2 + 1 < sizes[16, 1] / 3
-    assert sizes[1600, 1] == streaming._MOST_ROWS
+    assert sizes[1600, 1] == part_memory.MOST_ROWS
 
 
 def test_every_process_of_a_cluster_has_its_program(rows: Path, tmp_path: Path) -> None:
@@ -773,8 +758,8 @@ def test_every_process_of_a_cluster_has_its_program(rows: Path, tmp_path: Path) 
 
     more = {"part_rows": None, "engine": Processes(2)}
     with pytest.raises(InputError, match="too little"):
-        value(rows, tmp_path / "out", memory=2 * streaming._BASE - 1, **more)
-    value(rows, tmp_path / "out", memory=2 * streaming._BASE + 2**20, **more)
+        value(rows, tmp_path / "out", memory=2 * part_memory.PROGRAM - 1, **more)
+    value(rows, tmp_path / "out", memory=2 * part_memory.PROGRAM + 2**20, **more)
 
 
 def test_workers_of_a_cluster_share_the_memory(tmp_path: Path) -> None:
@@ -784,7 +769,7 @@ def test_workers_of_a_cluster_share_the_memory(tmp_path: Path) -> None:
 
     table = table_of(*some_rows(20_000, width=8, classes=2))
     source = Source.open(write_files(tmp_path / "rows", table, [20_000], 500), label="y")
-    base, more = streaming._BASE, {"validation": judges(800, width=8, classes=2), "part_rows": None}
+    base, more = part_memory.PROGRAM, {"validation": judges(800, width=8, classes=2), "part_rows": None}
 
     def rows_of_a_part(name: str, engine: Engine, room: int) -> int:
         found = value(source, tmp_path / name, engine=engine, memory=base + room, **more).provenance

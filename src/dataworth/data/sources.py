@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -331,6 +331,15 @@ class Source:
     def names_only(self) -> Source:
         """The same rows and parts without features: what reading them gives has no columns in ``x``."""
         return replace(self, features=(), _features=())
+
+    def only(self, files: Collection[str]) -> Source:
+        """Some of the files; rows without ids are numbered among those.
+
+        Args:
+            files: Some of :attr:`files`.
+        """
+        keep = [at for at, file in enumerate(self.files) if file in files]
+        return replace(self, files=tuple(self.files[at] for at in keep), _files=tuple(self._files[at] for at in keep))
 
     def read(self, part: Part) -> Piece:
         """Read the rows of a part that pass the filter, with one thread.

@@ -7,7 +7,6 @@ import json
 import os
 import shutil
 import socket
-import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -165,32 +164,6 @@ class PartsKept:
                 "all workers and this machine see under the same path"
             )
 
-    def keep_counts(self, part: Part, counts: NDArray[np.int64], bits: NDArray[np.uint8] | None) -> None:
-        """Keep the counts of a part, and its links first if they are kept, too."""
-        check = 0
-        with self._room():
-            if bits is not None:
-                check = zlib.crc32(bits.data)
-                with whole_file(self._bits(part)) as temporary:
-                    temporary.write_bytes(bits.data)
-            self._write(part, "counts", {"counts": counts, "bits": np.array(check)})
-
-    def counts(self, part: Part) -> NDArray[np.int64] | None:
-        """The counts of a part, if they are there and whole."""
-        known = self.find(part, "counts")
-        return None if known is None else known["counts"]
-
-    def bits(self, part: Part, shape: tuple[int, int]) -> NDArray[np.uint8] | None:
-        """The links of a part, if they are there and whole."""
-        known = self.find(part, "counts")
-        try:
-            bits = np.fromfile(self._bits(part), dtype=np.uint8)
-        except OSError:
-            return None
-        if known is None or bits.size != shape[0] * shape[1] or zlib.crc32(bits.data) != known["bits"]:
-            return None
-        return bits.reshape(shape)
-
     def keep(self, part: Part, what: str, arrays: Mapping[str, NDArray[Any]]) -> None:
         """Keep what was found about a part.
 
@@ -199,7 +172,7 @@ class PartsKept:
             what: What it is, for the name of its file.
             arrays: By name.
         """
-        with self._room():
+        with self.room():
             self._write(part, what, arrays)
 
     def find(self, part: Part, what: str) -> dict[str, NDArray[Any]] | None:
@@ -228,7 +201,7 @@ class PartsKept:
             values: Their values.
         """
         made = encode_part({**self._told(part), "weights": weights}, ids, owners, values)
-        with self._room(), whole_file(self._values(part)) as temporary:
+        with self.room(), whole_file(self._values(part)) as temporary:
             temporary.write_bytes(made)
 
     def values(self, part: Part, weights: str) -> NDArray[np.float64] | None:
@@ -259,10 +232,24 @@ class PartsKept:
                 "all workers and this machine see under the same path"
             )
 
-    # -- inside ------------------------------------------------------------------------------------
+    @contextmanager
+    def room(self) -> Iterator[None]:
+        """Say so if the disk gets full.
 
-    def _bits(self, part: Part) -> Path:
-        return self.work / f"bits-{part.number:05d}.bin"
+        Raises:
+            InputError: It has.
+        """
+        try:
+            yield
+        except OSError as trouble:
+            if trouble.errno in _NO_ROOM:
+                raise InputError(
+                    f"{str(self.out)!r} has no room left ({os.strerror(trouble.errno)}); make some and go on with the "
+                    "same call; spill=False keeps no links"
+                ) from trouble
+            raise
+
+    # -- inside ------------------------------------------------------------------------------------
 
     def _file(self, part: Part, what: str) -> Path:
         return self.work / f"{what}-{part.number:05d}.npz"
@@ -276,15 +263,3 @@ class PartsKept:
     def _told(self, part: Part) -> dict[str, Any]:
         """What a file of this part says it is of."""
         return {"job": self.job, "part": part.number, "first": part.first, "rows": part.rows}
-
-    @contextmanager
-    def _room(self) -> Iterator[None]:
-        try:
-            yield
-        except OSError as trouble:
-            if trouble.errno in _NO_ROOM:
-                raise InputError(
-                    f"{str(self.out)!r} has no room left ({os.strerror(trouble.errno)}); make some and go on with the "
-                    "same call; spill=False keeps no links"
-                ) from trouble
-            raise
