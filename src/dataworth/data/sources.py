@@ -332,15 +332,6 @@ class Source:
         """The same rows and parts without features: what reading them gives has no columns in ``x``."""
         return replace(self, features=(), _features=())
 
-    def only(self, files: Collection[str]) -> Source:
-        """Some of the files; rows without ids are numbered among those.
-
-        Args:
-            files: Some of :attr:`files`.
-        """
-        keep = [at for at, file in enumerate(self.files) if file in files]
-        return replace(self, files=tuple(self.files[at] for at in keep), _files=tuple(self._files[at] for at in keep))
-
     def read(self, part: Part) -> Piece:
         """Read the rows of a part that pass the filter, with one thread.
 
@@ -384,6 +375,7 @@ class Source:
         *,
         usable: Callable[[NDArray[Any]], NDArray[np.bool_]] | None = None,
         unusable: str = "have features that are of no use",
+        known: Collection[str] = (),
         threads: int | None = None,
         folder: str | os.PathLike[str] | None = None,
     ) -> Survey:
@@ -404,6 +396,7 @@ class Source:
                 it must not keep what it is given. It is asked about finite rows alone; by default all of them can.
             unusable: What is wrong with the other rows, to follow "3 of 10 rows". They are counted in files where all
                 features are there and finite.
+            known: Files whose features need not be looked at, as they were before.
             threads: How many threads to use; by default one for each core.
             folder: Where ids go for the time of the survey if they are many; by default where temporary files go.
 
@@ -418,7 +411,13 @@ class Source:
             pool = ThreadPoolExecutor(threads or cpu_count())
             try:
                 looks = []
-                found = pool.map(lambda part: self._look(part, repeats, usable), parts)
+                unfeatured = self.names_only()
+                found = pool.map(
+                    lambda part: (
+                        unfeatured._look(part, repeats) if part.file in known else self._look(part, repeats, usable)
+                    ),
+                    parts,
+                )
                 for part, look in zip(parts, found, strict=True):
                     looks.append(look)
                     if progress is not None:

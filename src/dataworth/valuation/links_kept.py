@@ -111,6 +111,11 @@ class LinksKept:
         digests = set(other.files.values())
         return frozenset(file for file, digest in self.files.items() if digest in digests)
 
+    def gone(self, other: LinksKept) -> frozenset[str]:
+        """The other's files that are not among these, or have changed."""
+        digests = set(self.files.values())
+        return frozenset(file for file, digest in other.files.items() if digest not in digests)
+
     def take_over(self, other: LinksKept, parts: Sequence[Part]) -> None:
         """Take from another folder what these parts need and is not here yet.
 

@@ -39,16 +39,8 @@ def survey_rows(job: PartJob, run: PartRun, *, known: Collection[str] = ()) -> N
 
 
 def _survey(job: PartJob, run: PartRun, known: Collection[str]) -> None:
-    source, folder = job.source, run.kept.work
-    fresh = [file for file in source.files if file not in known]
-    whole = not known
-    with bar(source.rows, "Checking files", run.progress) as tick:
-        if fresh and not whole:
-            source.only(fresh).survey(usable=job.usable, unusable=job.unusable, folder=folder)
-        looked = source if whole else source.names_only()
-        found = looked.survey(
-            tick, usable=job.usable if whole else None, unusable=job.unusable if whole else "", folder=folder
-        )
+    with bar(job.source.rows, "Checking files", run.progress) as tick:
+        found = job.source.survey(tick, usable=job.usable, unusable=job.unusable, known=known, folder=run.kept.work)
     if not found.has_classes:
         raise fractions()
     if found.labels is not None:

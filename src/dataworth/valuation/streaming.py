@@ -183,7 +183,10 @@ def _value_links(
         links.note(run.rows_of_a_part)
 
     def about(rows: int) -> dict[str, str | int | float]:
-        return provenance(rows, job.source.width, job.n_classes, job.dtype, how.engine.workers, began)
+        told = provenance(rows, job.source.width, job.n_classes, job.dtype, how.engine.workers, began)
+        if earlier is not None:
+            told |= {"files taken over": len(known), "files gone": len(links.gone(earlier[0]))}
+        return told
 
     return run.finish(figures, method=repr(method), n_validation=len(job.points), provenance=about)
 
