@@ -110,3 +110,20 @@ def test_what_does_not_go_together_is_refused(stream: Any, more: list[str], out:
     done = stream(*more, out=out)
     assert done.code == 2
     assert said in done.err
+
+
+def test_files_come_and_go_by_an_update(stream: Any, folder: Path) -> None:
+    assert stream(*RADIUS, "--keep-links").code == 0
+    (folder / "train" / "1.parquet").unlink()
+    write(folder / "train" / "7.parquet", 7, 40)
+    done = stream(*RADIUS, "--update", folder / "values", out="later")
+    assert done.code == 0
+    assert "links of 2 files taken over, of 1 found anew; 1 files no longer count" in done.out
+    np.testing.assert_array_equal(dw.StoredValues.open(folder / "later").load().values, in_memory(folder).values)
+
+
+def test_an_update_without_links_says_what_would_do(stream: Any, folder: Path) -> None:
+    assert stream(*RADIUS).code == 0
+    done = stream(*RADIUS, "--update", folder / "values", out="later")
+    assert done.code == 2
+    assert "no links to go on from; value the rows with --keep-links" in done.err

@@ -33,12 +33,12 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
         except KeyboardInterrupt:
             sys.exit(130)
         except InputError as error:
-            _fail(str(error), 2)
+            _fail(_words(error), 2)
         except BudgetExceeded as error:
             _fail(str(error), 3)
         except OSError as error:
             # A full disk or a folder that vanished is nobody's wrong question, but no bug of ours either.
-            _fail(f"the system refused: {error}", 1)
+            _fail(f"the system refused: {_words(error)}", 1)
         except Exception as error:
             _fail(
                 f"this is our fault, not yours: {type(error).__name__}. "  # its message may quote a row
@@ -46,6 +46,11 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
                 1,
             )
     sys.exit(0)
+
+
+def _words(error: Exception) -> str:
+    """What an error says, and the machine it comes from where that is another one."""
+    return "; ".join([str(error), *getattr(error, "__notes__", ())])
 
 
 def _fail(message: str, code: int) -> NoReturn:

@@ -49,11 +49,15 @@ RETRAINING = (Method.LEAVE_ONE_OUT, Method.DATA_SHAPLEY, Method.DATA_BANZHAF, Me
 # Options whose names are not those of the parameters they set.
 _SPELLED = {"target_error": "target-error", "seconds": "time", "folder": "work", "exact": "exact/--sampled"}
 
+_FLAGS = {
+    "exact=True": "--exact", "exact=False": "--sampled", "keep_links=True": "--keep-links", "spill=False": "--no-spill",
+}  # fmt: skip
+
 # What messages of the library say as Python does: parameters that are given values, and those that a message is about.
 _GIVEN = (
     "features", "label", "id", "owner", "classes", "embed", "k", "radius", "metric", "semivalue", "normalise", "kernel",
     "bits", "dtype", "threads", "players", "scoring", "fits", "target_error", "seconds", "sampling", "truncation",
-    "alpha", "beta", "seed", "folder",
+    "alpha", "beta", "seed", "folder", "memory", "engine", "update",
 )  # fmt: skip
 _ABOUT = _GIVEN[_GIVEN.index("k") :]
 _WITH_VALUE = re.compile(rf"(?<![^\s(])({'|'.join(_GIVEN)})=(\[[^\]]*\]|'[^']*'|\"[^\"]*\"|[\w.,]*\w)?")
@@ -145,7 +149,7 @@ def in_options(message: str) -> str:
         >>> in_options("leave it out with features=[...]"), in_options("target_error must be above 0")
         ('leave it out with --features A,B', '--target-error must be above 0')
     """
-    said = re.sub(r"\bexact=(True|False)\b", lambda found: "--exact" if found[1] == "True" else "--sampled", message)
+    said = re.sub(r"\b(\w+=(?:True|False))\b", lambda found: _FLAGS.get(found[1], found[1]), message)
     said = _WITH_VALUE.sub(lambda found: f"{_option(found[1])} {_value(found[2] or '')}".rstrip(), said)
     return _AT_FIRST.sub(lambda found: _option(found[1]), said)
 

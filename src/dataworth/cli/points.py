@@ -293,6 +293,25 @@ def points(
         str | None,
         _large("--where", metavar="FILTER", help='Value these rows only, such as "age >= 18 and not missing(income)".'),
     ] = None,
+    update: Annotated[
+        Path | None,
+        _large(
+            "--update",
+            metavar="FOLDER",
+            help="Take over the links of this earlier folder of values, made with --keep-links: only new and changed "
+            "files are linked, and those that are gone no longer count. --out names another folder.",
+        ),
+    ] = None,
+    keep_links: Annotated[
+        bool,
+        _large(
+            "--keep-links", help="Leave links and counts in --out for a later --update. Keep them as you keep the data."
+        ),
+    ] = False,
+    spill: Annotated[
+        bool,
+        _large("--spill/--no-spill", help="Keep links on disk between the passes, or find them twice."),
+    ] = True,
     out: Annotated[
         Path | None,
         _output(
@@ -340,7 +359,7 @@ def points(
         work, resume,
     )  # fmt: skip
     about_rows = {"--bad": bad is not None, "--show-rows": show_rows, "--removal-model": removal_model is not None}
-    streaming = Streaming(train, memory, engine, where)
+    streaming = Streaming(train, memory, engine, where, update, keep_links, spill)
     if streaming.asked:
         others = {"--epsilon": epsilon, "--embed": embed, "--report": report}
         streaming.check(method, out, {**about_rows, **{name: given is not None for name, given in others.items()}})

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 __all__ = ["Streaming"]
 
 _TABLES = frozenset([".parquet", ".pq", ".arrow", ".feather", ".ipc"])
+_OPTIONS = "--memory, --engine, --where, --update, --keep-links, --no-spill"
 _METHODS = (Method.THRESHOLD, Method.VOTE)
 
 
@@ -33,17 +34,24 @@ class Streaming:
         memory: What all workers may take together.
         engine: ``local``, ``dask`` or the address of a scheduler.
         where: Which rows to value.
+        update: The folder of an earlier run whose links are taken over.
+        keep_links: Whether links stay for a later run.
+        spill: Whether links are on disk between the passes.
     """
 
     train: Path
     memory: str | None
     engine: str | None
     where: str | None
+    update: Path | None
+    keep_links: bool
+    spill: bool
 
     @property
     def asked(self) -> bool:
         """Whether rows are worked on part by part: an option says so, or the rows are a folder or pattern of tables."""
-        given = self.memory is not None or self.engine is not None or self.where is not None
+        options = (self.memory, self.engine, self.where, self.update)
+        given = self.keep_links or not self.spill or any(option is not None for option in options)
         return given or _pattern(self.train) or _first_is_table(self.train)
 
     def check(self, method: Method, out: Path | None, others: Mapping[str, bool]) -> None:
@@ -60,14 +68,14 @@ class Streaming:
         """
         if method not in _METHODS:
             raise MethodError(
-                f"--method {method.value} does not work part by part, as folders, --memory, --engine and --where ask; "
+                f"--method {method.value} does not work part by part, as folders and {_OPTIONS} ask; "
                 f"{' and '.join(each.value for each in _METHODS)} do"
             )
         odd = [option for option, given in others.items() if given]
         if odd:
             raise InputError(
                 f"{', '.join(odd)} cannot be had of values that are worked out part by part (a folder of tables, "
-                "--memory, --engine, --where); leave it out, or give one file that fits in memory"
+                f"{_OPTIONS}); leave it out, or give one file that fits in memory"
             )
         if out is None or out.suffix.lower() in (".parquet", ".pq"):
             raise InputError("values of a folder of tables are a folder too: give --out FOLDER")
@@ -108,6 +116,9 @@ class Streaming:
             dtype=dtype,
             engine=self._engine(threads),
             memory=self.memory or "2GiB",
+            spill=self.spill,
+            keep_links=self.keep_links,
+            update=self.update,
         )
         if as_json:
             show_json(_as_json(stored, suggested))
@@ -150,6 +161,10 @@ def _as_text(stored: StoredValues, suggested: float | None) -> list[Any]:
     lines = [f"{stored.rows:,} rows by {stored.method}, {stored.n_validation:,} validation points"]
     if suggested is not None:
         lines.append(f"radius {suggested:.6g}, suggested by the validation set; choose another with --radius")
+    if "files taken over" in stored.provenance:
+        taken, gone = int(stored.provenance["files taken over"]), int(stored.provenance["files gone"])
+        fresh = int(stored.provenance["files"]) - taken
+        lines.append(f"links of {taken:,} files taken over, of {fresh:,} found anew; {gone:,} files no longer count")
     lines += [
         f"lowest {stored.lowest:.3g}, mean {stored.total / stored.rows:.3g}, highest {stored.highest:.3g}; "
         f"{stored.below_zero:,} rows below zero",
@@ -171,5 +186,6 @@ def _as_json(stored: StoredValues, suggested: float | None) -> dict[str, Any]:
         "highest": stored.highest,
         "below_zero": stored.below_zero,
         "files": stored.parts,
+        "taken_over": stored.provenance.get("files taken over"),
         "out": stored.folder,
     }
