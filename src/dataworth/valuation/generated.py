@@ -21,7 +21,7 @@ from dataworth.valuation.methods import SimilarityMatch
 from dataworth.valuation.provenance import provenance
 from dataworth.valuation.sides import Vectors, check_kinds, check_task, qualities, quoted, x_of
 
-__all__ = ["credited", "recall_table", "value_generated"]
+__all__ = ["check_worth", "credited", "recall_table", "value_generated"]
 
 
 def value_generated(
@@ -134,10 +134,7 @@ def credited(
         threads: How many threads worked.
         began: When it began, from ``time.perf_counter``.
     """
-    with np.errstate(over="ignore"):
-        bounded = worth.sum() < np.finfo(np.float64).max / 2
-    if not bounded:
-        raise MethodError("qualities add up beyond the range of float64; give them on a smaller scale")
+    check_worth(worth)
     share = matching.credit(distance, worth, method.temperature)
     values = matching.add_credit(at, share, len(train))
     about = provenance(len(train), x_of(train).shape[1], 0, "float32", threads, began)
@@ -169,6 +166,21 @@ def credited(
         evidence=evidence,
         attributions=Attributions(train.ids, generated_ids, at, distance, share, train.owners),
     )
+
+
+def check_worth(worth: NDArray[np.float64]) -> None:
+    """Refuse qualities whose sums no float64 holds.
+
+    Args:
+        worth: Of the generated items, ``(m,)``.
+
+    Raises:
+        MethodError: They add up beyond its range.
+    """
+    with np.errstate(over="ignore"):
+        bounded = worth.sum() < np.finfo(np.float64).max / 2
+    if not bounded:
+        raise MethodError("qualities add up beyond the range of float64; give them on a smaller scale")
 
 
 def _recall_facts(checks: Sequence[RecallCheck]) -> dict[str, str | int | float]:

@@ -27,7 +27,7 @@ from dataworth.valuation.methods import SimilarityMatch
 from dataworth.valuation.sides import quoted, show_of, x_of
 from dataworth.valuation.task import bar
 
-__all__ = ["FLOAT32_REACH", "Matcher", "Matches", "RecallCheck"]
+__all__ = ["FLOAT32_REACH", "Matcher", "Matches", "RecallCheck", "check_directions", "largest"]
 
 # Generated items whose candidates are held at once, and how many candidates all of them may have.
 _PANEL = 8192
@@ -103,7 +103,7 @@ class Matcher:
             DataError: Zero vectors under cosine.
         """
         if method.metric == "cosine":
-            _check_directions(train, "train")
+            check_directions(train, "train")
         return cls(train, method, None if method.rerank is None else reranker(method.rerank), threads)
 
     @property
@@ -125,7 +125,7 @@ class Matcher:
                 f"vectors of train have {ours} numbers, but those of generated {theirs}; make both by the same model"
             )
         if self.method.metric == "cosine":
-            _check_directions(generated, "generated")
+            check_directions(generated, "generated")
         else:
             neighbors.check_scale(x_of(self.train), x_of(generated))
 
@@ -251,7 +251,7 @@ class Matcher:
 
     def _rows_for(self, x: NDArray[Any]) -> Rows:
         """Rows in the type that some vectors can be compared with them in; no match depends on it."""
-        near = self.method.metric == "cosine" or max(_largest(x), self._reach) <= FLOAT32_REACH
+        near = self.method.metric == "cosine" or max(largest(x), self._reach) <= FLOAT32_REACH
         return self._rows if near else self._wide_rows
 
     @cached_property
@@ -277,7 +277,7 @@ class Matcher:
 
     @cached_property
     def _reach(self) -> float:
-        return _largest(x_of(self.train))
+        return largest(x_of(self.train))
 
 
 def _found(at: NDArray[np.int64], exactly: NDArray[np.int64]) -> float:
@@ -286,11 +286,21 @@ def _found(at: NDArray[np.int64], exactly: NDArray[np.int64]) -> float:
     return float(hits / exactly.size)
 
 
-def _largest(x: NDArray[Any]) -> float:
+def largest(x: NDArray[Any]) -> float:
+    """How large the numbers of some vectors are, the sign aside."""
     return max(float(x.max()), -float(x.min()))
 
 
-def _check_directions(items: Items, side: str) -> None:
+def check_directions(items: Items, side: str) -> None:
+    """Refuse vectors that have no direction.
+
+    Args:
+        items: With vectors.
+        side: What to call them in a message.
+
+    Raises:
+        DataError: Zero vectors, or some far too long or short.
+    """
     x = x_of(items)
     try:
         neighbors.check_directions(np.sqrt(np.einsum("ij,ij->i", x, x, dtype=np.float64)))

@@ -22,7 +22,7 @@ from dataworth.valuation.methods import SimilarityMatch
 from dataworth.valuation.parameters import called
 from dataworth.valuation.task import bar
 
-__all__ = ["Vectors", "check_kinds", "check_task", "qualities", "quoted", "show_of", "x_of"]
+__all__ = ["Vectors", "check_judged", "check_kinds", "check_task", "qualities", "quoted", "show_of", "x_of"]
 
 
 def check_task(train: Items, method: object) -> SimilarityMatch:
@@ -58,6 +58,15 @@ def check_kinds(train: Items, generated: Items, method: SimilarityMatch) -> None
                 f"rerank={quoted(method.rerank)} looks at pairs of one kind, but train holds {train.kind} and "
                 f"generated {generated.kind}; give both sides the same"
             )
+    check_judged(generated, method)
+
+
+def check_judged(generated: Items, method: SimilarityMatch) -> None:
+    """Refuse generated items that their quality cannot look at.
+
+    Raises:
+        MethodError: They are no images.
+    """
     if isinstance(method.quality, str) and generated.kind != "images":
         raise MethodError(
             f"quality={method.quality!r} looks at images, but generated holds {_held(generated)}: give "
