@@ -24,7 +24,7 @@ from dataworth.kernels.neighbors import DType, Judges, Rows, product_jobs, produ
 from dataworth.kernels.sorting import sort_stably
 from dataworth.kernels.team import Tick, add_in_order, blocks
 
-__all__ = ["knn_jobs", "knn_values", "soft_from_fixed"]
+__all__ = ["knn_jobs", "knn_values", "soft_from_fixed", "soft_gifts"]
 
 U32 = np.uint32
 U64 = np.uint64
@@ -120,12 +120,35 @@ def soft_from_fixed(
         k: How many nearest rows vote.
         n_classes: How many classes an empty coalition guesses among.
     """
-    n = len(fixed)
-    points_of = np.append(np.bincount(point_codes, minlength=n_classes), 0)  # the last entry is for code -1
     rows_of = np.bincount(codes[codes >= 0], minlength=n_classes)
+    gift, guess = soft_gifts(rows_of, len(fixed), point_codes, k)
+    return fixed + gift[codes] - guess
+
+
+def soft_gifts(
+    rows_of: NDArray[np.int64], n: int, point_codes: NDArray[np.int64], k: int
+) -> tuple[NDArray[np.float64], float]:
+    """By what the game that divides by min(K, |S|) exceeds the one that divides by K: it takes counts of labels alone.
+
+    Args:
+        rows_of: How many training rows each class has, ``(n_classes,)``.
+        n: How many training rows there are, those of no class included.
+        point_codes: Class of each validation point.
+        k: How many nearest rows vote.
+
+    Returns:
+        What to add to a row's value, by its class, ``(n_classes + 1,)`` with the last for a label that is no class;
+        and what to take from every row's value after that. Both are sums over validation points.
+
+    Example:
+        >>> import numpy as np
+        >>> soft_gifts(np.array([1, 1]), 2, np.array([0]), 2)
+        (array([ 0.25, -0.25, -0.25]), 0.25)
+    """
+    points_of = np.append(np.bincount(point_codes, minlength=len(rows_of)), 0)  # the last entry is for code -1
     gain = float(np.sum(1.0 / np.arange(2, min(k, n) + 1))) / max(n - 1, 1)
     matches = float(rows_of[point_codes].sum())
-    return fixed + gain * (points_of[codes] - matches / n) - len(point_codes) / (n_classes * n)
+    return gain * (points_of - matches / n), len(point_codes) / (len(rows_of) * n)
 
 
 def _panels(n_train: int, n_validation: int, itemsize: int) -> list[tuple[int, int]]:
