@@ -607,6 +607,18 @@ def test_arguments_that_do_not_fit(rows: Path, tmp_path: Path) -> None:
         value(rows, tmp_path / "unseen", validation=dw.Points(np.ones((1, 3)), ["a"]), survey=False)
 
 
+@pytest.mark.parametrize(
+    ("opened", "words"), [({"label": None}, "by their labels"), ({"allow_missing": True}, "need all features")]
+)
+def test_files_that_were_opened_for_something_else(
+    rows: Path, tmp_path: Path, opened: dict[str, Any], words: str
+) -> None:
+    source = Source.open(rows, **{"label": "y", "features": ["x0", "x1", "x2"], **opened})
+    with pytest.raises(InputError, match=words):
+        value(source, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
 def test_labels_with_fractions_are_no_classes(tmp_path: Path) -> None:
     x, y = some_rows(20)
     source = write_files(tmp_path / "rows", table_of(x, y + np.r_[np.zeros(19), 0.5]), [20], 5)
