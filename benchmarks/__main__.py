@@ -19,6 +19,7 @@ from benchmarks import (
     release,
     retraining,
     same_error,
+    scale,
     scaling,
     skewed,
     startup,
@@ -41,6 +42,7 @@ SECTIONS: dict[str, Measure] = {  # in the order of the page
     "same-error": lambda quick: same_error.measure(quick=quick),
     "memory": lambda quick: memory.measure(quick=quick),
     "scaling": lambda quick: scaling.measure(quick=quick, folder=None if quick else PICTURES),
+    "scale": lambda quick: scale.measure(quick=quick, folder=None if quick else PICTURES),
     "startup": lambda quick: startup.measure(quick=quick),
 }
 
