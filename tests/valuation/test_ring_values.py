@@ -19,7 +19,7 @@ import dataworth as dw
 from dataworth.data.sources import Source
 from dataworth.engines.engine import Engine
 from dataworth.engines.local import Local
-from dataworth.errors import DataError, InputError, UnmatchedLabels
+from dataworth.errors import DataError, InputError, MethodError, UnmatchedLabels
 from dataworth.kernels import rings
 from dataworth.records.stored import StoredValues
 from dataworth.valuation import ring_values
@@ -263,3 +263,20 @@ def test_another_error_is_another_run(rows: Path, tmp_path: Path) -> None:
 def test_an_error_out_of_range_is_refused(rows: Path, tmp_path: Path, error: Any) -> None:
     with pytest.raises(InputError, match="error must be a number above 0 and at most 1, not"):
         value(rows, tmp_path / "out", error=error)
+
+
+# -- value_source -------------------------------------------------------------------------------------
+
+
+def test_value_source_knows_the_method_and_the_error(rows: Path, tmp_path: Path) -> None:
+    source = Source.open(rows, label="y")
+    told: dict[str, Any] = {"part_rows": 50, "engine": Local(1), "progress": False}
+    found = dw.value_source(source, judges(), method=METHOD, out=tmp_path / "a", error=0.1, **told)
+    assert files_of(found) == files_of(value(rows, tmp_path / "b", error=0.1))
+    default = dw.value_source(source, judges(), method=METHOD, out=tmp_path / "c", **told)
+    assert default.provenance["ranked rows of a point"] == 400
+    with pytest.raises(MethodError, match="ValidationVote is worked out without error"):
+        dw.value_source(source, judges(), method=dw.ValidationVote(radius=0.5), out=tmp_path / "d", error=0.1, **told)
+    with pytest.raises(MethodError, match="KNNShapley has no links to keep"):
+        dw.value_source(source, judges(), method=METHOD, out=tmp_path / "d", keep_links=True, **told)
+    assert not (tmp_path / "d").exists()

@@ -592,7 +592,7 @@ def test_arguments_that_do_not_fit(rows: Path, tmp_path: Path) -> None:
         ({"validation": dw.Points(np.ones((1, 3)), [0.5])}, MethodError, "no classes"),
         ({"validation": dw.Points(np.ones((1, 3)), [0], features="abc")}, DataError, "other features"),
         ({"classes": [0, 1]}, DataError, "not among the classes given"),
-        ({"method": dw.KNNShapley()}, MethodError, "KNNShapley is not worked out part by part"),
+        ({"method": dw.WeightedKNNShapley()}, MethodError, "WeightedKNNShapley is not worked out part by part"),
         ({"validation": [1]}, InputError, "validation Points"),
         ({"part_rows": 0}, InputError, "part_rows must be a positive integer"),
         ({"part_rows": True}, InputError, "part_rows must be a positive integer"),

@@ -29,13 +29,14 @@ from dataworth.kernels.threshold import add_links, point_weights
 from dataworth.records import Points
 from dataworth.records.stored import StoredValues
 from dataworth.valuation.links_kept import FOLDER, LinksKept
-from dataworth.valuation.methods import ThresholdKNNShapley, ValidationVote
+from dataworth.valuation.methods import KNNShapley, ThresholdKNNShapley, ValidationVote
 from dataworth.valuation.part_job import PartJob
 from dataworth.valuation.part_memory import DEFAULT_MEMORY, Need, names_bytes, parse_memory
 from dataworth.valuation.part_run import Figures, PartRun, Setting
 from dataworth.valuation.part_survey import survey_rows
 from dataworth.valuation.parts_kept import PartsKept
 from dataworth.valuation.provenance import provenance
+from dataworth.valuation.ring_values import DEFAULT_ERROR, value_rings
 from dataworth.valuation.task import bar
 
 __all__ = ["value_source"]
@@ -47,7 +48,7 @@ def value_source(
     source: Source,
     validation: Points,
     *,
-    method: LinkedMethod,
+    method: LinkedMethod | KNNShapley,
     out: str | os.PathLike[str],
     classes: Sequence[Any] | None = None,
     dtype: DType = "float32",
@@ -57,19 +58,20 @@ def value_source(
     spill: bool = True,
     keep_links: bool = False,
     update: str | os.PathLike[str] | None = None,
+    error: float | None = None,
     survey: bool = True,
     progress: bool | None = None,
 ) -> StoredValues:
     """The value of every row of files that need not fit in memory, written as files.
 
-    The values are those of :func:`dataworth.value_points`, to the last bit, whatever the parts, the engine and the
-    number of workers. What was done is kept in the folder until all is done: a run that was stopped anywhere goes on
-    by the same call, and ends with the same bytes.
+    The values are those of :func:`dataworth.value_points`, to the last bit, or within ``error`` for ``KNNShapley``;
+    they have the same bits whatever the parts, the engine and the number of workers. What was done is kept in the
+    folder until all is done: a run that was stopped anywhere goes on by the same call, and ends with the same bytes.
 
     Args:
         source: The files, from ``Source.open``.
         validation: The points that judge; the same features in the same order.
-        method: ``ThresholdKNNShapley`` or ``ValidationVote``.
+        method: ``ThresholdKNNShapley``, ``ValidationVote`` or ``KNNShapley``.
         out: A folder for the values, new or of an earlier run of this very call; workers of a cluster must see it
             under the same path.
         classes: All class labels there are; by default those found in the validation set.
@@ -84,6 +86,9 @@ def value_source(
         update: The folder of an earlier run that kept its links, about the same validation set, classes, metric and
             radius. Files that it knew are not linked again; new and changed ones are, and files that are gone no
             longer count. The earlier folder is left as it is; the new one keeps its links, too.
+        error: For ``KNNShapley``: how far from its exact value a row's value may be at most, above 0; 0.002 by default.
+            The ``1 / error`` nearest rows of each point are ranked exactly, and so many numbers a point a part are
+            kept. ``provenance["error bound"]`` of the result says what was reached, mostly far less.
         survey: Read everything once before, so that what is wrong with any row or file is told before hours of work.
             Without it, ids that repeat are not found and labels that are no class give no warning.
         progress: Whether to show progress bars; by default only on a terminal.
@@ -115,10 +120,13 @@ def value_source(
     """
     if not isinstance(source, Source) or not isinstance(validation, Points):
         raise InputError("value_source takes a Source of files and validation Points")
-    if not isinstance(method, ThresholdKNNShapley | ValidationVote):
+    if not isinstance(method, ThresholdKNNShapley | ValidationVote | KNNShapley):
         raise MethodError(
-            f"{type(method).__name__} is not worked out part by part; ThresholdKNNShapley and ValidationVote are"
+            f"{type(method).__name__} is not worked out part by part; ThresholdKNNShapley, ValidationVote and "
+            "KNNShapley are"
         )
+    if error is not None and not isinstance(method, KNNShapley):
+        raise MethodError(f"{type(method).__name__} is worked out without error; leave error out")
     if dtype not in ("float32", "float64"):
         raise InputError(f"dtype must be 'float32' or 'float64', not {dtype!r}")
     if source.allow_missing:
@@ -127,10 +135,14 @@ def value_source(
     job = PartJob.of(source, validation, method.metric, classes, dtype)
     lasting = keep_links or update is not None
     _check_links(method, spill=spill, lasting=lasting)
+    if isinstance(method, KNNShapley):
+        return value_rings(job, method, how, error=DEFAULT_ERROR if error is None else error)
     return _value_links(job, method, how, spill=spill, lasting=lasting, update=update)
 
 
-def _check_links(method: LinkedMethod, *, spill: bool, lasting: bool) -> None:
+def _check_links(method: LinkedMethod | KNNShapley, *, spill: bool, lasting: bool) -> None:
+    if lasting and isinstance(method, KNNShapley):
+        raise MethodError("KNNShapley has no links to keep; keep_links and update are for ThresholdKNNShapley")
     if lasting and not isinstance(method, ThresholdKNNShapley):
         raise MethodError(
             f"{type(method).__name__} has no links to keep: a row's value depends on no other row, so value new files "
