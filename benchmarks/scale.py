@@ -42,7 +42,8 @@ _TEXT = f"""`value_source` from Parquet: {FEATURES} float32 columns and a label,
 {GROUP:,} rows, pyarrow's own settings but no dictionary for features; {_POINTS:,} validation points, cosine metric, a
 radius that takes in a tenth of the rows, `memory="2GiB"`. Files are in the page cache: all were read once just before.
 Every run is a process of its own, and the things compared take turns; a run over {8 * 64} rows came before, so compiled
-code is loaded. Where clusters are made for the run, one for each pass, their start is in the figure.
+code is loaded. Where clusters are made for the run, one for each pass, their start is in the figure. Files and values
+go where temporary files go, and take 6 GB there.
 
 *The limit* is two bare reads and two bare products, whether links are kept or not. A bare read: two threads decode all
 columns of a part at a time with pyarrow and drop them. A bare product: the float32 products of the tiles of all parts,
@@ -84,20 +85,20 @@ class Measured:
         )
 
 
-def measure(*, quick: bool, folder: Path | None = None) -> Section:
+def measure(*, quick: bool, folder: Path | None = None, files: Path | None = None) -> Section:
+    """Measure, draw into ``folder``, and leave what was written in ``files``, if it is named."""
     sizes = {100_000: 1, 300_000: 1} if quick else {100_000: 3, _FITTED: 3, 10_000_000: 2}  # rows: rounds
     between = () if quick else (300_000, 3_000_000)  # for the picture: one round of one run
     at = max(sizes) if quick else _FITTED
-    given = os.environ.get("DATAWORTH_BENCH_FILES")  # where files may stay from one time to another
     found: dict[int, Measured] = {}
-    with tempfile.TemporaryDirectory() if given is None else nullcontext(given) as place:
+    with tempfile.TemporaryDirectory() if files is None else nullcontext(files) as place:
         for rows in sorted([*sizes, *between]):
             say(f"  writing {rows:,} rows")
-            files = Files.make(Path(place, str(rows)), rows)
+            made = Files.make(Path(place, str(rows)), rows)
             names = RUNS if rows in sizes else ("kept",)
-            found[rows] = _rounds(files, names, sizes.get(rows, 1))
+            found[rows] = _rounds(made, names, sizes.get(rows, 1))
             if rows == at:
-                few = _rounds(files, ("kept",), sizes[at], points=_FEW)
+                few = _rounds(made, ("kept",), sizes[at], points=_FEW)
     rates = _rates(found[at], few)
     if folder is not None:
         _draw(found, rates, folder / _PICTURE)
