@@ -26,7 +26,7 @@ from dataworth.kernels.team import blocks, run
 
 __all__ = ["MOST_RINGS", "RingTables", "add_rings", "choose_edges", "count_rings", "rank_values", "ring_tables"]
 
-MOST_RINGS = 255
+MOST_RINGS = 127
 
 # A tile of float32 products and the tables of its points fit in a core's second-level cache.
 _POINTS = 64
@@ -35,8 +35,10 @@ _ROWS = 1024
 _STRETCH = 16 * _ROWS
 # Points whose tables are held at once.
 _PANEL = 1024
-# A table look-up says of most products which ring they are in; one cell more is for those that must be looked at.
+# A table look-up says of most products which ring they are in, of some which edge they are near, and of the others
+# that they must be looked at: they have one cell more.
 _CELLS = 8192
+_NEAR = np.uint8(128)
 _LOOK = np.uint8(255)
 # Rows whose rounding bound is far above that of most are looked at one by one, so that they widen no table.
 _WIDE = 4.0
@@ -58,7 +60,7 @@ def choose_edges(
         metric: ``"cosine"`` or ``"euclidean"``.
         n: How many rows there are in all.
         listed: How many of the nearest are ranked exactly; the first edge lies about there.
-        rings: How many rings there may be, from 1 to 255.
+        rings: How many rings there may be, from 1 to 127.
 
     Returns:
         In the metric's unit, ascending, ``(n_validation, edges)`` with fewer edges than rings; none for a small sample.
@@ -220,8 +222,7 @@ class _Screen:
     outside: NDArray[np.float64]  # (m, edges)
     base: NDArray[Any]  # (m,): cell 0 begins here
     scale: NDArray[Any]  # (m,): cells per unit
-    cells: NDArray[np.uint8]  # (m, _CELLS + 1): the ring of all products in a cell, or _LOOK
-    spans: NDArray[np.uint8]  # (m, _CELLS + 1, 2): the least and the greatest ring of products in a cell
+    cells: NDArray[np.uint8]  # (m, _CELLS + 1): the ring of all products in a cell, _NEAR and an edge, or _LOOK
     lift: NDArray[Any]  # (n,): half of each row, NaN for rows that must be looked at
     margin: NDArray[np.float64]  # (n,): each row's share of how far off the distance of copies is
     point_margin: NDArray[np.float64]  # (m,)
@@ -247,12 +248,11 @@ class _Screen:
             base = (low[:, -1] - 2.0 * wide / room).astype(real)
             scale = np.divide(room, wide, out=np.zeros(m), where=wide > room * 1e-30).astype(real)
         cells = np.empty((m, _CELLS + 1), dtype=np.uint8)
-        spans = np.empty((m, _CELLS + 1, 2), dtype=np.uint8)
-        _fill_cells(low, high, base, scale, cells, spans)
+        _fill_cells(low, high, base, scale, cells)
         lift = np.where(rows.slack > usual, np.asarray(np.nan, real), rows.half)
         margins = [_margin(rows, rows.energy), _margin(rows, some.energy)]
         inside, outside = np.ascontiguousarray(inside), np.ascontiguousarray(outside)
-        return cls(first, some, np.ascontiguousarray(own), inside, outside, base, scale, cells, spans, lift, *margins)
+        return cls(first, some, np.ascontiguousarray(own), inside, outside, base, scale, cells, lift, *margins)
 
     def of(self, rows: Rows, i0: int, i1: int, z0: int, z1: int) -> tuple[Any, ...]:
         """What compiled code needs of a tile."""
@@ -260,7 +260,7 @@ class _Screen:
         return (
             rows.x[i0:i1], rows.half[i0:i1], self.lift[i0:i1], rows.slack[i0:i1], self.margin[i0:i1],
             rows.order[i0:i1], rows.source, rows.norm,
-            self.base[a:b], self.scale[a:b], self.cells[a:b], self.spans[a:b],
+            self.base[a:b], self.scale[a:b], self.cells[a:b],
             self.inside[a:b], self.outside[a:b], self.edges[a:b], self.judges.x[a:b], self.point_margin[a:b],
             self.judges.source[a:b], self.judges.norm[a:b], rows.metric == "cosine",
         )  # fmt: skip
@@ -286,7 +286,7 @@ def _cell(product, base, scale, top):  # type: ignore[no-untyped-def]
 
 
 @njit(nogil=True, cache=True)
-def _fill_cells(low, high, base, scale, cells, spans):  # type: ignore[no-untyped-def]
+def _fill_cells(low, high, base, scale, cells):  # type: ignore[no-untyped-def]
     """Cells that no edge and its rounding touch get their ring: no greater product is in a lower cell."""
     last = cells.shape[1] - 1
     top = base.dtype.type(last)
@@ -297,17 +297,16 @@ def _fill_cells(low, high, base, scale, cells, spans):  # type: ignore[no-untype
                 least -= 1
             while greatest > 0 and _cell(high[z, greatest - 1], base[z], scale[z], top) < c:
                 greatest -= 1
-            spans[z, c, 0] = np.uint8(least)
-            spans[z, c, 1] = np.uint8(greatest)
-            cells[z, c] = np.uint8(least) if least == greatest else _LOOK
-        spans[z, last, 0] = np.uint8(0)
-        spans[z, last, 1] = np.uint8(low.shape[1])
+            if least == greatest:
+                cells[z, c] = np.uint8(least)
+            else:
+                cells[z, c] = _NEAR + np.uint8(least) if least + 1 == greatest else _LOOK
         cells[z, last] = _LOOK
 
 
 @njit(nogil=True, cache=True)
 def _rings(  # type: ignore[no-untyped-def]
-    g, x, half, lift, slack, margin, order, source, norm, base, scale, cells, spans, inside, outside, edges,
+    g, x, half, lift, slack, margin, order, source, norm, base, scale, cells, inside, outside, edges,
     v, point_margin, point, point_norm, cosine, ring,
 ):  # fmt: skip
     """The rings that rows are in around one point."""
@@ -322,28 +321,30 @@ def _rings(  # type: ignore[no-untyped-def]
     many = 0
     for i in range(n):  # without a branch, as nothing could foresee it
         look[many] = np.int32(i)
-        many += np.int64(ring[i] == _LOOK)
+        many += np.int64(ring[i] >= _NEAR)
     for j in range(many):
         i = look[j]
+        every = ring[i] == _LOOK
+        first = np.int64(0) if every else np.int64(ring[i] - _NEAR)
         ring[i] = _look(
-            np.float64(g[i] - half[i]), slack[i], spans[cell[i]], inside, outside, edges,
+            np.float64(g[i] - half[i]), slack[i], first, edges.shape[0] if every else first + 1, inside, outside, edges,
             x[i], v, margin[i] + point_margin, source, norm, order[i], point, point_norm, cosine,
         )  # fmt: skip
 
 
 @njit(nogil=True, cache=True)
 def _look(  # type: ignore[no-untyped-def]
-    product, slack, span, inside, outside, edges, x, v, margin, source, norm, i, point, point_norm, cosine
+    product, slack, start, end, inside, outside, edges, x, v, margin, source, norm, i, point, point_norm, cosine
 ):  # fmt: skip
     """The ring of one pair: by its product, by the distance of its copies, or where both may err by its distance."""
-    first, stop = np.int64(span[0]), np.int64(span[1])
+    first, stop = start, end
     while first < stop:  # the first edge that it is not surely beyond
         middle = (first + stop) >> 1
         if product + slack < outside[middle]:
             first = middle + 1
         else:
             stop = middle
-    last, stop = first, np.int64(span[1])
+    last, stop = first, end
     while last < stop:  # the first edge that it is surely within
         middle = (last + stop) >> 1
         if product - slack >= inside[middle]:
@@ -372,13 +373,13 @@ def _first_at(edges, distance, first, last):  # type: ignore[no-untyped-def]
 
 @njit(nogil=True, cache=True)
 def _count_tile(  # type: ignore[no-untyped-def]
-    products, x, half, lift, slack, margin, order, source, norm, base, scale, cells, spans, inside, outside, edges,
+    products, x, half, lift, slack, margin, order, source, norm, base, scale, cells, inside, outside, edges,
     copies, point_margin, points, point_norm, cosine, same_from, same_to, ring, same, other,
 ):  # fmt: skip
     n = products.shape[1]
     for z in range(products.shape[0]):
         _rings(
-            products[z], x, half, lift, slack, margin, order, source, norm, base[z], scale[z], cells[z], spans[z],
+            products[z], x, half, lift, slack, margin, order, source, norm, base[z], scale[z], cells[z],
             inside[z], outside[z], edges[z], copies[z], point_margin[z], points[z], point_norm[z], cosine, ring,
         )  # fmt: skip
         a = min(max(same_from[z], 0), n)
@@ -396,13 +397,13 @@ def _count(ring, found):  # type: ignore[no-untyped-def]
 
 @njit(nogil=True, cache=True)
 def _add_tile(  # type: ignore[no-untyped-def]
-    products, x, half, lift, slack, margin, order, source, norm, base, scale, cells, spans, inside, outside, edges,
+    products, x, half, lift, slack, margin, order, source, norm, base, scale, cells, inside, outside, edges,
     copies, point_margin, points, point_norm, cosine, same_from, same_to, ring, same, other, sums,
 ):  # fmt: skip
     n = products.shape[1]
     for z in range(products.shape[0]):
         _rings(
-            products[z], x, half, lift, slack, margin, order, source, norm, base[z], scale[z], cells[z], spans[z],
+            products[z], x, half, lift, slack, margin, order, source, norm, base[z], scale[z], cells[z],
             inside[z], outside[z], edges[z], copies[z], point_margin[z], points[z], point_norm[z], cosine, ring,
         )  # fmt: skip
         a = min(max(same_from[z], 0), n)

@@ -38,7 +38,7 @@ from dataworth.valuation.task import bar
 __all__ = ["DEFAULT_ERROR", "value_rings"]
 
 DEFAULT_ERROR = 0.002
-_RINGS = 128
+_RINGS = 127
 # Places among all rows that are looked at for where rings shall lie.
 _SAMPLE = 32_768
 # Points whose edges are chosen in one call.
