@@ -37,7 +37,7 @@ from dataworth.privacy.ledger import ledger as ledger_module
 from dataworth.privacy.mechanisms import SIGMA_STEPS, NoisyCounts, SecureSource, Source
 from dataworth.records import Budget, Owner, Points, Release, Row
 from dataworth.records.privacy import Relation, Unit
-from dataworth.valuation import planning, releases
+from dataworth.valuation import planning, release_rows, releases
 from dataworth.valuation.methods import CappedLinks, Mechanism, Subsampled, ThresholdKNNShapley
 from dataworth.valuation.planning import Plan
 from dataworth.valuation.releases import release_points
@@ -127,8 +127,9 @@ def exact_counts(train: Points, plan: Plan) -> NDArray[np.int64]:
 
 def link_mask(train: Points, plan: Plan) -> NDArray[np.bool_]:
     """Links of a release, one line a row of the data."""
-    ids, owners = releases._names(train, plan.unit)
-    linked = releases._link(train, ids, owners, plan.judged, plan, "float32", 1, False)
+    ids, owners = release_rows.names_of_rows(train, plan.unit)
+    stays = release_rows.rows_that_stay(owners, ids, plan.unit)
+    linked = release_rows.link_rows(train.x, train.y, stays, plan.judged, plan.method, plan.mechanism, "float32")
     mask = np.zeros((len(train), len(plan.judged)), dtype=np.bool_)
     if linked.rows is not None and linked.links is not None:
         mask[linked.at[linked.rows.order]] = linked.links.mask().T
@@ -321,8 +322,8 @@ def check_large_counts_keep_their_digits() -> None:
     big = np.array([2**40, 2**31, 2**33 + 1], dtype=np.int64)
     rows = neighbors.prepare(np.ones((1, 2)), np.zeros(1, np.int64), 2, "cosine")
     links = LinkBits(np.zeros((1, 1), np.uint8), big, big[::-1].copy(), 0)
-    linked = releases._Linked(rows, links, np.zeros(1, np.int64), np.zeros(1, np.int8))
-    counts = releases._counts(linked, 3)
+    linked = release_rows.Linked(rows, links, np.zeros(1, np.int64), np.zeros(1, np.int8))
+    counts = linked.counts(3)
     assert counts.dtype == np.int64
     assert counts.tolist() == np.stack([big, big[::-1]], axis=1).tolist()
     noisy = SecureSource().add_noise(counts, Fraction(1, SIGMA_STEPS)).counts

@@ -29,7 +29,8 @@ from dataworth.privacy.ledger.charges import Stored
 from dataworth.privacy.ledger.schema import LEDGER, RELEASES
 from dataworth.privacy.mechanisms import InsecureSource, NoisyCounts, SecureSource, round_sigma_up
 from dataworth.records import Relation, Release, Row
-from dataworth.valuation import planning, releases
+from dataworth.valuation import planning, release_request, release_rows, release_sums, releases
+from dataworth.valuation.release_rows import Linked
 from tests.privacy import checks
 
 Plant = Callable[[], Any]
@@ -142,12 +143,12 @@ def shared_subsample() -> Any:
 
 # -- counts and links --------------------------------------------------------------------------------------------------
 
-_counts, _link_nearest = releases._counts, capped.link_nearest
+_counts, _link_nearest = Linked.counts, capped.link_nearest
 
 
 def rows_counted_twice() -> Any:
     """Every row counted two times."""
-    return patch_object(releases, "_counts", lambda linked, points: 2 * _counts(linked, points))
+    return patch_object(Linked, "counts", lambda linked, points: 2 * _counts(linked, points))
 
 
 def counts_in_32_bits() -> Any:
@@ -156,7 +157,7 @@ def counts_in_32_bits() -> Any:
     def counts(linked: Any, points: int) -> Any:
         return _counts(linked, points).astype(np.int32).astype(np.int64)
 
-    return patch_object(releases, "_counts", counts)
+    return patch_object(Linked, "counts", counts)
 
 
 def noise_in_32_bits() -> Any:
@@ -175,7 +176,7 @@ def radius_from_the_data() -> Any:
         spread = float(np.median(np.abs(rows.source)))
         return _link_nearest(rows, judges, radius * (0.4 if spread < 1.2 else 1.0), most, **more)
 
-    return patch_object(releases, "link_nearest", link_nearest)
+    return patch_object(release_rows, "link_nearest", link_nearest)
 
 
 def cap_from_the_data() -> Any:
@@ -184,7 +185,7 @@ def cap_from_the_data() -> Any:
     def link_nearest(rows: Any, judges: Any, radius: float, most: int, **more: Any) -> LinkBits:
         return _link_nearest(rows, judges, radius, most + (len(rows) > 1), **more)
 
-    return patch_object(releases, "link_nearest", link_nearest)
+    return patch_object(release_rows, "link_nearest", link_nearest)
 
 
 def ties_break_the_cap() -> Any:
@@ -202,7 +203,7 @@ def ties_break_the_cap() -> Any:
         same = (judges.same_from[:, None] <= place) & (place < judges.same_to[:, None])
         return LinkBits(bits, (kept & same).sum(axis=1), (kept & ~same).sum(axis=1), 0)
 
-    return patch_object(releases, "link_nearest", link_nearest)
+    return patch_object(release_rows, "link_nearest", link_nearest)
 
 
 def links_of_a_crowd() -> Any:
@@ -211,7 +212,7 @@ def links_of_a_crowd() -> Any:
     def link_nearest(rows: Any, judges: Any, radius: float, most: int, **more: Any) -> LinkBits:
         return _link_nearest(rows, judges, radius, max(1, most - (len(rows) > 50)), **more)
 
-    return patch_object(releases, "link_nearest", link_nearest)
+    return patch_object(release_rows, "link_nearest", link_nearest)
 
 
 def owners_by_place() -> Any:
@@ -220,12 +221,12 @@ def owners_by_place() -> Any:
     def first_rows(codes: Any, order: Any, most: int) -> Any:
         return capped.first_rows(codes, np.arange(codes.size), most)
 
-    return patch_object(releases, "first_rows", first_rows)
+    return patch_object(release_rows, "first_rows", first_rows)
 
 
 def owners_without_limit() -> Any:
     """Nothing is left out."""
-    return patch_object(releases, "first_rows", lambda codes, order, most: np.ones(codes.size, dtype=np.bool_))
+    return patch_object(release_rows, "first_rows", lambda codes, order, most: np.ones(codes.size, dtype=np.bool_))
 
 
 def unusable_rows_go_in() -> Any:
@@ -245,7 +246,7 @@ def own_row_left_in() -> Iterator[None]:
     def estimate(self_out: Any) -> Any:
         return lambda counts, *rest: self_out(np.asarray(counts) + np.array([1, 1]), *rest)
 
-    with patch_object(releases, "shrunk", estimate(_shrunk)), patch_object(releases, "clamped", estimate(_clamped)):
+    with patch_object(release_sums, "shrunk", estimate(_shrunk)), patch_object(releases, "clamped", estimate(_clamped)):
         yield
 
 
@@ -278,7 +279,7 @@ def true_rows_in_the_proxy() -> Iterator[None]:
     def explain(links: Any, counts: Any, sigma: float, _: float) -> Any:
         return _explain(links, counts, sigma, float(rows[-1]))
 
-    with patch_object(releases, "_capped", note), patch_object(releases, "explain", explain):
+    with patch_object(releases, "_capped", note), patch_object(release_sums, "explain", explain):
         yield
 
 
@@ -290,7 +291,7 @@ def rows_in_the_manifest() -> Any:
 
 def rows_named_by_position() -> Any:
     """Owners are told where in the whole data their rows stand."""
-    return patch_object(releases, "_numbers", lambda owners: np.arange(owners.size))
+    return patch_object(release_rows, "numbers", lambda owners: np.arange(owners.size))
 
 
 def ids_in_the_order_of_their_kind() -> Any:
@@ -300,7 +301,7 @@ def ids_in_the_order_of_their_kind() -> Any:
         whole = all(str(name).isdecimal() for name in ids.tolist())
         return np.argsort(ids.astype(np.int64) if whole else ids, kind="stable")
 
-    return patch_object(releases, "_id_order", order)
+    return patch_object(release_rows, "id_order", order)
 
 
 def exact_counts_in_the_release() -> Any:
@@ -385,7 +386,7 @@ def less_noise_than_planned() -> Any:
 
 def any_plan_will_do() -> Any:
     """A plan is taken without a look at what it was made for."""
-    return patch_object(releases, "_check_plan", lambda *_: None)
+    return patch_object(release_request, "_check_plan", lambda *_: None)
 
 
 def changed_plans_will_do() -> Any:

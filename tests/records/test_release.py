@@ -234,15 +234,19 @@ def test_all_of_it_or_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, e
     """Whichever of the six files fails."""
     from dataworth.records import release as module
 
-    write, calls = module._write, iter(range(10))
+    calls = iter(range(10))
 
-    def fail(path: Path, text: str) -> None:
-        if next(calls) == at:
-            path.write_text(text[:3])
-            raise error
-        write(path, text)
+    def failing(make: Any) -> Any:
+        def fail(path: Path, **more: Any) -> Any:
+            if next(calls) == at:
+                path.write_text("cut")
+                raise error
+            return make(path, **more)
 
-    monkeypatch.setattr(module, "_write", fail)
+        return fail
+
+    for name in ("_new_file", "whole_file"):
+        monkeypatch.setattr(module, name, failing(getattr(module, name)))
     with pytest.raises(type(error)):
         made().save(tmp_path / "release")
     assert list(tmp_path.iterdir()) == []

@@ -16,7 +16,7 @@ from dataworth.privacy.ledger import Ledger
 from dataworth.records import Fidelity, Owner, Points, Row
 from dataworth.records.sealed import write_sealed
 from dataworth.valuation import fidelity as module
-from dataworth.valuation import releases
+from dataworth.valuation import release_request
 from dataworth.valuation.fidelity import Question, Reply, agreement, answer, ask
 from dataworth.valuation.games import RidgeAccuracy
 from tests.valuation.provider_problems import PROMISE, Fixed, new_ledger, package_of, rows
@@ -159,7 +159,7 @@ def test_the_same_noisy_counts_make_the_same_answer(monkeypatch: pytest.MonkeyPa
     said = []
     for points in (rows(300), Points([[12345.678, 0.0]], ["ill"], ids=["secret"], owners=["secret"])):
         source = Fixed()
-        monkeypatch.setattr(releases, "random_source", lambda _, source=source: source)
+        monkeypatch.setattr(release_request, "random_source", lambda _, source=source: source)
         reply = answer(asked(), points, provider="a", epsilon=1, ledger=None, insecure_seed=1)
         assert source.seen[0].sum() == len(points)
         said.append(reply.to_json())
@@ -169,7 +169,7 @@ def test_the_same_noisy_counts_make_the_same_answer(monkeypatch: pytest.MonkeyPa
 
 def test_what_is_counted_is_exact(monkeypatch: pytest.MonkeyPatch) -> None:
     source = Fixed()
-    monkeypatch.setattr(releases, "random_source", lambda _: source)
+    monkeypatch.setattr(release_request, "random_source", lambda _: source)
     mine = rows(400, 5, wrong=0.2)
     answer(asked(), mine, provider="a", epsilon=1, ledger=None, insecure_seed=1)
     said = np.array(["ill", "well"])[asked().fit().predict(mine.x.astype(np.float32))]
@@ -194,7 +194,7 @@ def test_rows_are_judged_one_by_one() -> None:
 
 def test_owners_count_at_most_so_often(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     source = Fixed()
-    monkeypatch.setattr(releases, "random_source", lambda _: source)
+    monkeypatch.setattr(release_request, "random_source", lambda _: source)
     points = Points(rows(30).x, rows(30).y, owners=["ann"] * 28 + ["bob"] * 2)
     reply = answer(asked(), points, provider="a", epsilon=1, ledger=None, unit=Owner(3), insecure_seed=1)
     assert source.seen[0].sum() == 5
@@ -204,7 +204,7 @@ def test_owners_count_at_most_so_often(tmp_path: Path, monkeypatch: pytest.Monke
 def test_a_label_that_the_question_leaves_out_is_no_reason_to_refuse(monkeypatch: pytest.MonkeyPatch) -> None:
     """Whoever asks chooses the classes, and would learn without noise whether a row has another."""
     source = Fixed()
-    monkeypatch.setattr(releases, "random_source", lambda _: source)
+    monkeypatch.setattr(release_request, "random_source", lambda _: source)
     known = rows(20)
     strange = Points(known.x, ["dead", "dead", *known.y[2:].tolist()])
     for points in (known, strange):

@@ -291,7 +291,7 @@ def test_a_weak_delta_is_told(rows: int, weak: bool) -> None:
 def test_a_plan_spares_making_it_again(monkeypatch: pytest.MonkeyPatch) -> None:
     """A plan settles cap, rows and noise; nothing is planned again, and what is released is as planned."""
     plan = plan_release(FEW, method=checks.METHOD, spend=SPEND, expected_rows=7)
-    monkeypatch.setattr("dataworth.valuation.releases.plan_release", None)
+    monkeypatch.setattr("dataworth.valuation.release_request.plan_release", None)
     release = release_points(ROWS, FEW, method=checks.METHOD, spend=SPEND, ledger=None, plan=plan, insecure_seed=1)
     assert (release.mechanism, release.sigma) == (repr(plan.mechanism), plan.sigma)
     assert release.public["expected rows"] == 7
@@ -302,8 +302,8 @@ def test_a_retry_is_answered_without_planning_counting_or_drawing(
     ledger: Ledger, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     first = release_points(ROWS, FEW, ledger=ledger, request_key="k", **ASK)
-    for name in ("plan_release", "_released"):
-        monkeypatch.setattr(f"dataworth.valuation.releases.{name}", None)
+    for name in ("release_request.plan_release", "releases._released"):
+        monkeypatch.setattr(f"dataworth.valuation.{name}", None)
     assert release_points(ROWS, FEW, ledger=ledger, request_key="k", **ASK).to_bytes() == first.to_bytes()
 
 

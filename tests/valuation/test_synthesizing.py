@@ -23,7 +23,7 @@ from dataworth.privacy.kinds import DisjointCounts, Histograms
 from dataworth.privacy.ledger import Ledger, steps
 from dataworth.records import Budget, Owner, Points, Row, Table
 from dataworth.synthesis.protocol import Synthesizer
-from dataworth.valuation import releases, synthesizing
+from dataworth.valuation import release_request, synthesizing
 from dataworth.valuation.packages import write_package
 from dataworth.valuation.synthesizing import self_check, synthesize
 from tests.valuation.provider_problems import CLASSES, SPEND, Fixed, Grid, killed, new_ledger, rows
@@ -161,7 +161,7 @@ def test_with_the_same_noisy_counts_the_bytes_are_the_same(
     for number, points in enumerate((rows(300), others(n, seed))):
         with pytest.MonkeyPatch.context() as patch:
             source = Fixed()
-            patch.setattr(releases, "random_source", lambda _, source=source: source)
+            patch.setattr(release_request, "random_source", lambda _, source=source: source)
             package = synthesize(
                 points, fidelity="own" if own else None, public=rows(40, seed=5), folder=folder / str(number), **SEEDED,
                 **ASK,
@@ -192,7 +192,7 @@ def test_no_canary_leaves(tmp_path: Path, ledger: Ledger) -> None:
 def test_an_owner_counts_at_most_so_often(monkeypatch: pytest.MonkeyPatch, most: int) -> None:
     """And which rows stay is the owner's own affair: those with the lowest ids."""
     source = Fixed()
-    monkeypatch.setattr(releases, "random_source", lambda _: source)
+    monkeypatch.setattr(release_request, "random_source", lambda _: source)
     x = np.repeat(np.arange(4) / 4 + 0.1, 10)
     owners = np.array(["ann"] * 30 + ["bob"] * 9 + ["cy"])
     points = Points(np.stack([x, x], axis=1), ["ill"] * 40, ids=np.arange(40)[::-1], owners=owners)
@@ -303,7 +303,7 @@ def test_a_run_that_is_resumed_gives_what_it_would_have_given(tmp_path: Path, mo
     """With noise that is known: the stop leaves no trace."""
     written = []
     for name in ("whole", "stopped"):
-        monkeypatch.setattr(releases, "random_source", lambda _: Fixed())
+        monkeypatch.setattr(release_request, "random_source", lambda _: Fixed())
         ask = {**ASK, **SEEDED, "folder": tmp_path / name}
         if name == "stopped":
 
@@ -319,7 +319,7 @@ def test_a_run_that_is_resumed_gives_what_it_would_have_given(tmp_path: Path, mo
                     super().__init__()
                     self.seen.append(np.zeros(0, dtype=np.int64))  # one answer was given before
 
-            monkeypatch.setattr(releases, "random_source", lambda _: Later())
+            monkeypatch.setattr(release_request, "random_source", lambda _: Later())
         package = synthesize(rows(300), **{**ask, "synthesizer": Grid(halves=2)})
         written.append(write_package(package, tmp_path / f"{name}.package").read_bytes())
     assert written[0] == written[1]

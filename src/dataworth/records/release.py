@@ -9,13 +9,13 @@ import math
 import os
 import secrets
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, NoReturn
+from typing import Any, NoReturn, TextIO
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,9 +23,10 @@ from numpy.typing import NDArray
 from dataworth.errors import DataError, InputError, MethodError
 from dataworth.records.arrays import exact, read_only
 from dataworth.records.evidence import Cell, Table
+from dataworth.records.files import whole_file
 from dataworth.records.privacy import Budget, Guarantee, Owner, Row, Unit
 
-__all__ = ["Answer", "Release"]
+__all__ = ["Answer", "NotCovered", "Release", "answer_of", "rows_of_owner", "whole_folder", "write_answers"]
 
 FORMAT = "dataworth.release/1"
 
@@ -96,8 +97,34 @@ class Answer:
         return json.dumps({"guarantee": list(self.guarantees), "not_covered": NOT_COVERED, "rows": rows}, indent=1)
 
 
+class NotCovered:
+    """What neither kind of private release hands out, with the reason."""
+
+    def publish(self) -> NoReturn:
+        """Refused: the values of all owners together are not covered by a joint guarantee."""
+        self._refuse("publishing everybody's values")
+
+    def by_owner(self) -> NoReturn:
+        """Refused: sums over owners' values are not covered by a joint guarantee."""
+        self._refuse("summing or comparing owners' values")
+
+    def ranking(self) -> NoReturn:
+        """Refused: a rank depends on everybody's exact links."""
+        self._refuse("ranking rows or owners")
+
+    def payout(self) -> NoReturn:
+        """Refused: what is paid to one owner would depend on all owners' exact links."""
+        self._refuse("paying out by these values")
+
+    def _refuse(self, what: str) -> NoReturn:
+        raise MethodError(
+            f"{what} is not covered by joint differential privacy: each owner's values depend on that owner's own "
+            "rows, so they may only be told to that owner (Release.for_owner); the noisy counts may be shown to anybody"
+        )
+
+
 @dataclass(frozen=True, eq=False, repr=False)
-class Release:
+class Release(NotCovered):
     """Values of Threshold-KNN under joint differential privacy, each owner's for that owner alone.
 
     Made by :func:`dataworth.release_points`; read back by :meth:`from_bytes`. What its attributes show is a
@@ -117,7 +144,10 @@ class Release:
         made: When, in UTC.
         number: Its number in the ledger; None without one.
         rows: One entry a row: ``ids``, ``owners``, ``values``, ``band``, ``vote``, ``proxy``, ``reason``.
-            Everybody's values: kept so that answers can be given out and stored, and never to be shown.
+            Everybody's values: kept so that answers can be given out and stored, and never to be shown. None for a
+            release of rows in files, whose values are in files too.
+        recipe: What such values are made again from besides the files: a digest of those, cap and band factor. The
+            ledger keeps it; it is no part of what anybody may see.
 
     Example:
         >>> import dataworth as dw
@@ -143,11 +173,13 @@ class Release:
     made: str
     number: int | None
     rows: Mapping[str, NDArray[Any]]
+    recipe: Mapping[str, str | int | float] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         settle = object.__setattr__
         settle(self, "noisy", read_only(self.noisy))
         settle(self, "public", MappingProxyType(dict(self.public)))
+        settle(self, "recipe", MappingProxyType(dict(self.recipe)))
         settle(self, "rows", MappingProxyType({name: read_only(column) for name, column in self.rows.items()}))
 
     def __repr__(self) -> str:
@@ -200,32 +232,25 @@ class Release:
                 row's id.
         """
         owners = self._known_rows()["owners"]
-        named = isinstance(owner, str | int | np.integer) and not isinstance(owner, bool)
-        # NumPy would not tell a name from the same with zero characters at its end.
-        if not named or str(owner).endswith("\0"):
-            return self._answer(np.zeros(0, dtype=np.int64))
-        return self._answer(np.flatnonzero(_called(owners, str(owner))))
+        return self._answer(np.flatnonzero(rows_of_owner(owners, owner)))
 
     def _known_rows(self) -> Mapping[str, NDArray[Any]]:
+        if self.recipe:
+            raise MethodError(
+                "the values of this release are in files and not in the ledger; the same call of release_source, with "
+                "the same request key, makes them again for nothing"
+            )
         if not self.rows:
             raise MethodError(
-                "this release was read from the files that anybody may see, which hold nobody's values; the ledger "
-                "has them: `dataworth deliver` writes them again for nothing"
+                "this release was read from the files that anybody may see, which hold nobody's values; those of rows "
+                "in files are in the folder too (StoredRelease.open), those of others in the ledger: `dataworth "
+                "deliver` writes them again for nothing"
             )
         return self.rows
 
     def _answer(self, mine: NDArray[np.intp]) -> Answer:
         """What is told about some rows, which must be one owner's."""
-        column = {name: cells[mine] for name, cells in self.rows.items()}
-        return Answer(
-            np.array(list(map(str, column["ids"].tolist())), dtype=np.str_),  # no wider than this owner's longest
-            column["values"],
-            column["band"],
-            column["vote"],
-            column["proxy"],
-            tuple(REASONS[int(code)] for code in column["reason"]),
-            self.words,
-        )
+        return answer_of({name: cells[mine] for name, cells in self.rows.items()}, self.words)
 
     def counts(self) -> Table:
         """The noisy counts, which are differentially private themselves and may be shown to anybody."""
@@ -269,30 +294,6 @@ class Release:
             self._refuse("handing out all values at once")
         return np.asarray(self._known_rows()["values"])
 
-    # -- what is refused, with the reason ----------------------------------------------------------
-
-    def publish(self) -> NoReturn:
-        """Refused: the values of all owners together are not covered by a joint guarantee."""
-        self._refuse("publishing everybody's values")
-
-    def by_owner(self) -> NoReturn:
-        """Refused: sums over owners' values are not covered by a joint guarantee."""
-        self._refuse("summing or comparing owners' values")
-
-    def ranking(self) -> NoReturn:
-        """Refused: a rank depends on everybody's exact links."""
-        self._refuse("ranking rows or owners")
-
-    def payout(self) -> NoReturn:
-        """Refused: what is paid to one owner would depend on all owners' exact links."""
-        self._refuse("paying out by these values")
-
-    def _refuse(self, what: str) -> NoReturn:
-        raise MethodError(
-            f"{what} is not covered by joint differential privacy: each owner's values depend on that owner's own "
-            "rows, so they may only be told to that owner (Release.for_owner); the noisy counts may be shown to anybody"
-        )
-
     # -- leaving and coming back -------------------------------------------------------------------
 
     def manifest(self) -> dict[str, Any]:
@@ -335,17 +336,22 @@ class Release:
         owners = self._known_rows()["owners"]
         order = np.argsort(owners, kind="stable")
         names, starts = np.unique(owners[order], return_index=True)
-        with _whole_folder(target) as temporary:
-            (temporary / "owners").mkdir(mode=0o700)
-            lines = ["owner,file"]
-            for owner, mine in zip(names.tolist(), np.split(order, starts[1:]), strict=True):
-                name = f"{secrets.token_hex(16)}.json"
-                _write(temporary / "owners" / name, self._answer(mine).to_json())
-                lines.append(f"{_csv(owner)},{name}")
-            _write(temporary / "deliver.csv", "\n".join(lines) + "\n")
-            _write(temporary / _MANIFEST, json.dumps(self.manifest(), indent=1) + "\n")
-            _write(temporary / _COUNTS, self.counts().to_csv())
+        with whole_folder(target) as temporary:
+            answers = (self._answer(mine) for mine in np.split(order, starts[1:]))
+            write_answers(temporary, zip(names.tolist(), answers, strict=True))
+            self.write_public(temporary)
         return target
+
+    def write_public(self, folder: Path) -> None:
+        """Write the files that may be shown to anybody, the manifest last; what is there under their names goes.
+
+        Args:
+            folder: A folder that is there.
+        """
+        texts = {_COUNTS: self.counts().to_csv(), _MANIFEST: json.dumps(self.manifest(), indent=1) + "\n"}
+        for name, text in texts.items():
+            with whole_file(folder / name, secret=True) as temporary:
+                temporary.write_text(text, "utf-8")
 
     @classmethod
     def from_folder(cls, folder: str | os.PathLike[str]) -> Release:
@@ -377,7 +383,9 @@ class Release:
         """Everything, owners' values included, as bytes: for the ledger, which is confidential."""
         import pyarrow as pa
 
-        about = {**self.manifest(), "noisy": self.noisy.tolist()}
+        about = {**self.manifest(), "noisy": self.noisy.tolist()} | (
+            {"recipe": dict(self.recipe)} if self.recipe else {}
+        )
         table = pa.table({name: pa.array(column) for name, column in self.rows.items()})
         table = table.replace_schema_metadata({"dataworth": json.dumps(about)})
         sink = pa.BufferOutputStream()
@@ -426,6 +434,7 @@ class Release:
             made=about["made"],
             number=about["number"],
             rows=rows,
+            recipe=about.get("recipe", {}),
         )
 
     def numbered(self, number: int) -> Release:
@@ -433,10 +442,42 @@ class Release:
         return replace(self, number=number)
 
 
+def answer_of(rows: Mapping[str, NDArray[Any]], words: tuple[str, ...]) -> Answer:
+    """What is told about some rows, which must be one owner's.
+
+    Args:
+        rows: One entry a row, as in a :class:`Release`.
+        words: The guarantees.
+    """
+    return Answer(
+        np.array(list(map(str, rows["ids"].tolist())), dtype=np.str_),  # no wider than this owner's longest
+        rows["values"],
+        rows["band"],
+        rows["vote"],
+        rows["proxy"],
+        tuple(REASONS[int(code)] for code in rows["reason"]),
+        words,
+    )
+
+
+def rows_of_owner(owners: NDArray[Any], owner: object) -> NDArray[np.bool_]:
+    """Which rows are of the owner of a name; none if it can be no name.
+
+    Args:
+        owners: Of every row, as text or as whole numbers, ``(n,)``.
+        owner: The name; a whole number stands for its digits.
+    """
+    named = isinstance(owner, str | int | np.integer) and not isinstance(owner, bool)
+    # NumPy would not tell a name from the same with zero characters at its end.
+    if not named or str(owner).endswith("\0"):
+        return np.zeros(owners.size, dtype=np.bool_)
+    return _called(owners, str(owner))
+
+
 def _called(names: NDArray[Any], name: str) -> NDArray[np.bool_]:
     """Which names are this one, as text, whether they are kept as text or as numbers."""
-    if names.dtype.kind == "U":
-        return np.asarray(names == name)
+    if names.dtype.kind in "UO":
+        return np.asarray(names == name, dtype=np.bool_)
     whole = name.isascii() and name.removeprefix("-").isdecimal() and str(int(name)) == name
     return np.asarray(names == int(name)) if whole else np.zeros(names.size, dtype=np.bool_)
 
@@ -468,13 +509,29 @@ def _csv(name: str | int) -> str:
     return f'"{quoted}"'
 
 
-def _write(path: Path, text: str) -> None:
-    with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as file:
-        file.write(text)
+def _new_file(path: Path) -> TextIO:
+    return open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8")
+
+
+def write_answers(folder: Path, answers: Iterable[tuple[str | int, Answer]]) -> None:
+    """Write one file for each owner under a random name, and ``deliver.csv``, which says whose is which.
+
+    Args:
+        folder: A folder that only the operator can open.
+        answers: Owners and what they are told, one at a time.
+    """
+    (folder / "owners").mkdir(mode=0o700)
+    with _new_file(folder / "deliver.csv") as lines:
+        lines.write("owner,file\n")
+        for owner, answer in answers:
+            name = f"{secrets.token_hex(16)}.json"
+            with _new_file(folder / "owners" / name) as file:
+                file.write(answer.to_json())
+            lines.write(f"{_csv(owner)},{name}\n")
 
 
 @contextmanager
-def _whole_folder(target: Path) -> Iterator[Path]:
+def whole_folder(target: Path) -> Iterator[Path]:
     """A folder that only its owner can open, and that takes its place at the end or not at all."""
     if target.exists():
         raise InputError(f"{str(target)!r} exists already; a release is written to a new folder")

@@ -27,7 +27,12 @@ _STRANGE = (
 
 
 def write_sealed(
-    path: str | os.PathLike[str], made: str, about: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]
+    path: str | os.PathLike[str],
+    made: str,
+    about: Mapping[str, Any],
+    arrays: Mapping[str, NDArray[Any]],
+    *,
+    secret: bool = False,
 ) -> Path:
     """Write arrays and plain facts; the file appears whole or not at all.
 
@@ -36,13 +41,14 @@ def write_sealed(
         made: Name and version of the format.
         about: What JSON can say.
         arrays: By name; no Python objects, and none called ``about``.
+        secret: Whether only its owner shall be able to read the file.
 
     Returns:
         The path written.
     """
     facts = {"format": made, **about}
     sealed = json.dumps({**facts, "digest": digest_of(facts, arrays)}, default=float)
-    with whole_file(path) as temporary, temporary.open("wb") as file:
+    with whole_file(path, secret=secret) as temporary, temporary.open("wb") as file:
         np.savez(file, about=np.array(sealed), **arrays)  # type: ignore[arg-type]  # the stubs mix up keywords
     return Path(path)
 

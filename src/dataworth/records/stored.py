@@ -22,7 +22,7 @@ from dataworth.records.values import Values
 if TYPE_CHECKING:
     import pyarrow as pa
 
-__all__ = ["MANIFEST", "StoredValues", "encode_part", "part_name", "read_part"]
+__all__ = ["MANIFEST", "StoredValues", "encode_part", "encode_rows", "part_name", "read_part"]
 
 MANIFEST = "_values.json"
 """What describes the files; a name that begins with ``_`` is no data to readers of Parquet folders."""
@@ -52,10 +52,19 @@ def encode_part(
         owners: Whose they are, if known.
         values: Their values.
     """
+    return encode_rows(about, {"id": ids} | ({} if owners is None else {"owner": owners}) | {"value": values})
+
+
+def encode_rows(about: Mapping[str, Any], columns: Mapping[str, NDArray[Any]]) -> bytes:
+    """Columns as a Parquet file that :func:`read_part` reads; the same bytes from the same entries.
+
+    Args:
+        about: What the file says of itself, in JSON.
+        columns: Texts or numbers, by name.
+    """
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    columns = {"id": ids} | ({} if owners is None else {"owner": owners}) | {"value": values}
     table = pa.table({name: pa.array(column) for name, column in columns.items()})
     told = json.dumps({**about, "digest": _content(table)})
     sink = pa.BufferOutputStream()

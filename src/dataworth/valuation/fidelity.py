@@ -41,7 +41,7 @@ from dataworth.valuation.packages import (
     shape_of,
 )
 from dataworth.valuation.private_rows import check_columns, private_rows
-from dataworth.valuation.releases import who_answers
+from dataworth.valuation.release_request import who_answers
 
 if TYPE_CHECKING:
     from dataworth.privacy.ledger import Ledger

@@ -40,7 +40,7 @@ from dataworth.valuation.fidelity import agreement, noisy_agreement
 from dataworth.valuation.games import RidgeAccuracy
 from dataworth.valuation.packages import read_package, sample_sheet, write_package
 from dataworth.valuation.private_rows import check_columns, label_list, private_rows, warn_of_weak_delta
-from dataworth.valuation.releases import who_answers
+from dataworth.valuation.release_request import who_answers
 from dataworth.valuation.task import encode
 
 if TYPE_CHECKING:

@@ -1,0 +1,307 @@
+"""The folder of a private release of rows in files: what a run keeps until it is finished, for the operator's eyes.
+
+Exact counts and links are secrets, so all of it is readable by its owner alone. Noise and noisy counts are never kept
+here where there is a ledger: they are in the ledger, or were never drawn.
+"""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import shutil
+import socket
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from numpy.typing import NDArray
+
+from dataworth.data.sources import Part
+from dataworth.errors import DataError, InputError
+from dataworth.records.files import whole_file
+from dataworth.records.release import Release
+from dataworth.records.sealed import read_sealed, write_sealed
+from dataworth.records.stored import encode_rows, part_name, read_part
+from dataworth.records.stored_release import ROWS, StoredRelease, note_rows
+
+__all__ = ["Begun", "ReleaseKept"]
+
+_MADE = "dataworth.release-work/1"
+_NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+
+
+@dataclass(frozen=True)
+class Begun:
+    """What a run noted before it looked at any row.
+
+    Args:
+        rows: The rows of a part.
+        request_key: What the ledger knows the release by.
+    """
+
+    rows: int
+    request_key: str
+
+
+@dataclass(frozen=True)
+class ReleaseKept:
+    """A folder for a release; what is damaged in its work counts as not there and is made again.
+
+    Args:
+        out: The folder, as an absolute path.
+        job: A digest of everything that counts and values depend on, but for the noise.
+    """
+
+    out: Path
+    job: str
+
+    @property
+    def work(self) -> Path:
+        """What is removed in the end."""
+        return self.out / "_work"
+
+    @property
+    def surveyed(self) -> Path:
+        """There once all rows were looked at."""
+        return self.work / "surveyed"
+
+    @property
+    def _note(self) -> Path:
+        return self.work / "job.json"
+
+    @property
+    def _head(self) -> Path:
+        return self.work / "head.bin"
+
+    # -- the folder --------------------------------------------------------------------------------
+
+    def finished(self, head: Release | None) -> StoredRelease | None:
+        """The release that is all there.
+
+        Args:
+            head: The release that the ledger keeps of this very request, if there is one.
+
+        Raises:
+            InputError: The folder holds another release.
+            DataError: What it holds is damaged.
+        """
+        if not (self.out / "manifest.json").exists():
+            return None
+        there = StoredRelease.open(self.out)
+        if head is None or there.head.manifest() != head.manifest():
+            raise InputError(
+                f"{str(self.out)!r} holds a release already; asking again for nothing takes its request key, and "
+                "another release another folder"
+            )
+        self.clear()  # a run may have been stopped just before
+        return there
+
+    def begun(self, request_key: str | None) -> Begun | None:
+        """What the run noted that was begun here, if one was.
+
+        Args:
+            request_key: What the caller gave.
+
+        Raises:
+            InputError: The folder holds the work of another run, or something else, or cannot be made.
+            DataError: The note is damaged.
+        """
+        if not self.out.parent.is_dir():
+            raise InputError(f"the folder {str(self.out.parent)!r} does not exist; create it first")
+        if self.out.exists() and not self.out.is_dir():
+            raise InputError(f"out must be a folder, but {str(self.out)!r} is a file")
+        try:
+            told = json.loads(self._note.read_text("utf-8"))
+            job, begun = told["job"], Begun(int(told["rows of a part"]), str(told["request key"]))
+        except FileNotFoundError:
+            self._check_empty()
+            return None
+        except (KeyError, TypeError, ValueError):
+            raise DataError(f"{str(self._note)!r} is damaged; name a new folder for the release") from None
+        if job != self.job or request_key not in (None, begun.request_key):
+            raise InputError(
+                f"{str(self.out)!r} holds the unfinished release of other rows or of another request; name a new folder"
+            )
+        return begun
+
+    def _check_empty(self) -> None:
+        """Nothing is there, but for what a run leaves that was stopped before it took its note."""
+        if not self.out.exists():
+            return
+        begun = {self.work, self.out / ROWS}
+        begun |= set(self.work.glob(f".{self._note.name}.*")) if self.work.is_dir() else set()
+        if any(path not in begun for path in self.out.rglob("*")):
+            raise InputError(f"{str(self.out)!r} holds other files; name a new folder for the release")
+
+    def begin(self, begun: Begun, disk: int) -> None:
+        """Make the folder and note what the release will be known by, so that the disk has it before anything else.
+
+        Args:
+            begun: The note.
+            disk: How many bytes of links will be kept, if that is known.
+
+        Raises:
+            InputError: The folder cannot be made, or the disk has too little room.
+        """
+        try:
+            for folder in (self.out, self.work, self.out / ROWS):
+                folder.mkdir(mode=0o700, exist_ok=True)
+                folder.chmod(0o700)
+            free = shutil.disk_usage(self.out).free
+            if disk > free:
+                raise InputError(
+                    f"the links take {disk / 1e9:,.1f} GB, but {str(self.out)!r} has room for {free / 1e9:,.1f} GB; "
+                    "spill=False keeps none"
+                )
+            told = {"job": self.job, "rows of a part": begun.rows, "request key": begun.request_key}
+            with whole_file(self._note, secret=True) as temporary, temporary.open("w", encoding="utf-8") as file:
+                file.write(json.dumps(told))
+                file.flush()
+                os.fsync(file.fileno())
+            for folder in (self.work, self.out, self.out.parent):
+                _remember_names(folder)
+        except OSError as trouble:
+            raise InputError(f"{str(self.out)!r} cannot be written: {trouble.strerror}") from trouble
+
+    def clear(self) -> None:
+        """Remove the work, and what runs left that were killed."""
+        if self.work.exists():
+            shutil.rmtree(self.work)
+        for left in [*self.out.glob(".*.part"), *(self.out / ROWS).glob(".*.part")]:
+            left.unlink(missing_ok=True)
+
+    def give_up(self) -> None:
+        """Remove the folder of a run that found something wrong with the rows before anything was spent."""
+        self.clear()
+        for folder in (self.out / ROWS, self.out):
+            with suppress(OSError):
+                folder.rmdir()
+
+    # -- a release without a ledger ----------------------------------------------------------------
+
+    def keep_head(self, head: Release) -> None:
+        """Keep the head of a release that no ledger keeps."""
+        with self.room(), whole_file(self._head, secret=True) as temporary:
+            temporary.write_bytes(head.to_bytes())
+
+    def head(self) -> Release | None:
+        """What :meth:`keep_head` kept."""
+        try:
+            return Release.from_bytes(self._head.read_bytes())
+        except (OSError, DataError):
+            return None
+
+    # -- on a worker -------------------------------------------------------------------------------
+
+    def check_seen(self) -> None:
+        """Refuse to work where the folder is not the one of the run.
+
+        Raises:
+            InputError: It is not there.
+        """
+        if not self._note.exists():
+            raise InputError(
+                f"the worker on {socket.gethostname()} finds no {str(self.out)!r}; a release must go to a folder that "
+                "all workers and this machine see under the same path"
+            )
+
+    def keep(self, part: Part, what: str, arrays: Mapping[str, NDArray[Any]]) -> None:
+        """Keep what was found about a part.
+
+        Args:
+            part: The part.
+            what: What it is, for the name of its file.
+            arrays: By name.
+        """
+        with self.room():
+            write_sealed(self._file(part, what), _MADE, self._told(part), arrays, secret=True)
+
+    def find(self, part: Part, what: str) -> dict[str, NDArray[Any]] | None:
+        """What :meth:`keep` kept, if it is there and whole."""
+        try:
+            about, arrays = read_sealed(self._file(part, what), _MADE, "file of a part's work", "dataworth")
+        except DataError:
+            return None
+        return None if any(about.get(name) != value for name, value in self._told(part).items()) else arrays
+
+    def keep_rows(self, part: Part, key: str, columns: Mapping[str, NDArray[Any]]) -> None:
+        """Write the values of a part.
+
+        Args:
+            part: The part.
+            key: A digest of what they are made from.
+            columns: By name.
+        """
+        made = encode_rows({"part": part.number, "key": key}, columns)
+        with self.room(), whole_file(self._rows(part), secret=True) as temporary:
+            temporary.write_bytes(made)
+
+    def has_rows(self, part: Part, key: str) -> bool:
+        """Whether the values of a part that are made from this are there and whole."""
+        try:
+            about, table = read_part(self._rows(part))
+            there = self._rows(part).read_bytes()
+        except (DataError, OSError):
+            return False
+        columns = {name: table[name].to_numpy() for name in table.column_names}
+        return about == {"part": part.number, "key": key} and there == encode_rows(about, columns)
+
+    def finish(self, head: Release, parts: Sequence[Part], key: str) -> StoredRelease:
+        """Write what describes the values that are all there, and remove what led to them.
+
+        Raises:
+            InputError: This machine does not see the files that workers wrote.
+        """
+        if not all(self._rows(part).exists() for part in parts):
+            raise InputError(
+                f"files of values are not in {str(self.out)!r}; a release must go to a folder that all workers and "
+                "this machine see under the same path"
+            )
+        with self.room():
+            note_rows(self.out, head, len(parts), key)
+            head.write_public(self.out)
+        self.clear()
+        return StoredRelease.open(self.out)
+
+    @contextmanager
+    def room(self) -> Iterator[None]:
+        """Say so if the disk gets full.
+
+        Raises:
+            InputError: It has.
+        """
+        try:
+            yield
+        except OSError as trouble:
+            if trouble.errno in _NO_ROOM:
+                raise InputError(
+                    f"{str(self.out)!r} has no room left ({os.strerror(trouble.errno)}); make some and go on with the "
+                    "same call"
+                ) from trouble
+            raise
+
+    # -- inside ------------------------------------------------------------------------------------
+
+    def _file(self, part: Part, what: str) -> Path:
+        return self.work / f"{what}-{part.number:05d}.npz"
+
+    def _rows(self, part: Part) -> Path:
+        return self.out / ROWS / part_name(part.number)
+
+    def _told(self, part: Part) -> dict[str, Any]:
+        """What a file of this part says it is of."""
+        return {"job": self.job, "part": part.number, "first": part.first, "rows": part.rows}
+
+
+def _remember_names(folder: Path) -> None:
+    """Have the disk keep new names in a folder, where the system can."""
+    if os.name != "posix":
+        return
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
