@@ -95,7 +95,7 @@ def test_a_cluster_gives_the_same_bits(stream: Any, folder: Path) -> None:
 @pytest.mark.parametrize(
     ("more", "out", "said"),
     [
-        (["--method", "knn"], "values", "threshold and vote do"),
+        (["--method", "weighted"], "values", "threshold, vote and knn do"),
         ([*RADIUS, "--report", "page.html"], "values", "--report cannot be had"),
         ([*RADIUS, "--bad", "age"], "values", "--bad cannot be had"),
         ([*RADIUS], None, "give --out FOLDER"),
@@ -127,3 +127,35 @@ def test_an_update_without_links_says_what_would_do(stream: Any, folder: Path) -
     done = stream(*RADIUS, "--update", folder / "values", out="later")
     assert done.code == 2
     assert "no links to go on from; value the rows with --keep-links" in done.err
+
+
+def test_knn_is_valued_within_the_error_that_is_asked(stream: Any, folder: Path) -> None:
+    done = stream("--method", "knn", "--k", 3, "--error", 0.02, "--json")
+    assert done.code == 0
+    told = json.loads(done.out)
+    table = pa.concat_tables([pq.read_table(file) for file in sorted((folder / "train").iterdir())])
+    x = np.column_stack([table[name].to_numpy() for name in ("a", "b", "c", "age")])
+    judges = dw.read_points(folder / "judges.parquet", label="y")
+    exact = dw.value_points(dw.Points(x, table["y"].to_numpy()), judges, method=dw.KNNShapley(k=3)).values
+    off = np.abs(dw.StoredValues.open(folder / "values").load().values - exact).max()
+    assert 0 < off <= told["error_bound"] <= 0.02
+
+
+@pytest.mark.parametrize(
+    ("more", "said"),
+    [
+        (["--method", "knn", "--error", 0], "--error must be a number above 0"),
+        ([*RADIUS, "--error", 0.1], "is worked out without error; leave error out"),
+        (["--method", "knn", "--keep-links"], "KNNShapley has no links to keep"),
+    ],
+)
+def test_errors_that_cannot_be_are_refused(stream: Any, more: list[str], said: str) -> None:
+    done = stream(*more)
+    assert done.code == 2
+    assert said in done.err
+
+
+def test_an_error_is_for_rows_in_parts_only(stream: Any, folder: Path) -> None:
+    done = stream("--method", "knn", "--error", 0.1, train=folder / "judges.parquet", out="values.parquet")
+    assert done.code == 2
+    assert "in memory values are exact" in done.err

@@ -13,7 +13,9 @@ import typer
 from dataworth.cli.items import Columns, read_ids
 from dataworth.cli.matching import Quality, Recall, Rerank, choose_match
 from dataworth.cli.output import check_file, check_report, show, show_json
+from dataworth.cli.parts import ENGINE, MEMORY, WHERE, Parts
 from dataworth.cli.reading import Embed
+from dataworth.cli.streamed_credit import StreamedCredit
 from dataworth.errors import InputError
 
 if TYPE_CHECKING:
@@ -171,8 +173,16 @@ def generated(
         Path | None,
         _stream("--remove-train", metavar="FILE", help="With --update: training items that leave, ids line by line."),
     ] = None,
+    memory: Annotated[str | None, MEMORY] = None,
+    engine: Annotated[str | None, ENGINE] = None,
+    where: Annotated[str | None, WHERE] = None,
     out: Annotated[
-        Path | None, _output("--out", metavar="FILE", help="Write the values, with all matches, here (.parquet).")
+        Path | None,
+        _output(
+            "--out",
+            metavar="FILE",
+            help="Write the values, with all matches, here (.parquet); for a folder of tables, a new folder.",
+        ),
     ] = None,
     attributions: Annotated[
         Path | None,
@@ -191,6 +201,9 @@ def generated(
     """Value each training item by what a generative model made.
 
     The worth of each generated item is divided among the training items that it is most like; nothing is trained.
+
+    Training items with vectors in a folder or pattern of Parquet or Arrow files are matched part by part and need not
+    fit in memory; so is one file with --memory, --engine or --where.
     """
     approximate = {
         "lists": lists, "subvectors": subvectors, "bits": bits, "probes": probes,
@@ -205,6 +218,17 @@ def generated(
         "candidates": candidates,
     }
     columns = Columns(column, id_, owner, label, made_column, made_label, trained, skip_bad)
+    if train is not None and (parts := Parts(train, memory, engine, where)).asked:
+        others = {
+            "--embed": embed, "--trained": trained, "--skip-bad": skip_bad or None, "--index": index,
+            "--update": update or None, "--remove-train": remove_train, "--attributions": attributions,
+            "--report": report, "--show-rows": show_rows or None,
+        }  # fmt: skip
+        streamed = StreamedCredit(parts, columns)
+        there = streamed.check(made, out, {name: given is not None for name, given in others.items()})
+        rule = choose_match(recall, approximate, options)
+        streamed.run(there, rule, Path(str(out)), threads=threads, as_json=as_json, caveat=CAVEAT)
+        return
     _check_stream(index, update, remove_train)
     _check_outputs(out, attributions, report)
     named = Path(trained) if trained else None

@@ -57,7 +57,7 @@ _FLAGS = {
 _GIVEN = (
     "features", "label", "id", "owner", "classes", "embed", "k", "radius", "metric", "semivalue", "normalise", "kernel",
     "bits", "dtype", "threads", "players", "scoring", "fits", "target_error", "seconds", "sampling", "truncation",
-    "alpha", "beta", "seed", "folder", "memory", "engine", "update",
+    "alpha", "beta", "seed", "folder", "memory", "engine", "update", "error",
 )  # fmt: skip
 _ABOUT = _GIVEN[_GIVEN.index("k") :]
 _WITH_VALUE = re.compile(rf"(?<![^\s(])({'|'.join(_GIVEN)})=(\[[^\]]*\]|'[^']*'|\"[^\"]*\"|[\w.,]*\w)?")

@@ -10,6 +10,7 @@ import typer
 
 from dataworth.cli.methods import RETRAINING, Method, choose, parse_semivalue, refuse_unused, told_in_options
 from dataworth.cli.output import check_file, check_report, say, show, show_json, writing
+from dataworth.cli.parts import ENGINE, MEMORY, WHERE, Parts
 from dataworth.cli.private import MechanismName, Request
 from dataworth.cli.reading import Embed, parse_classes, read_pair, split_names
 from dataworth.cli.retraining import Model, Players, Retraining, Sampling, build_model, facts_json, facts_text
@@ -276,23 +277,9 @@ def points(
     data_version: Annotated[
         str | None, _private("--data-version", metavar="NAME", help="What you call this state of the data.")
     ] = None,
-    memory: Annotated[
-        str | None,
-        _large("--memory", metavar="SIZE", help="What all workers may take together, such as 2GiB (the default)."),
-    ] = None,
-    engine: Annotated[
-        str | None,
-        _large(
-            "--engine",
-            metavar="NAME",
-            help="Where parts are worked on: local (default), dask (a cluster of --threads processes made for the run) "
-            "or the address of a Dask scheduler.",
-        ),
-    ] = None,
-    where: Annotated[
-        str | None,
-        _large("--where", metavar="FILTER", help='Value these rows only, such as "age >= 18 and not missing(income)".'),
-    ] = None,
+    memory: Annotated[str | None, MEMORY] = None,
+    engine: Annotated[str | None, ENGINE] = None,
+    where: Annotated[str | None, WHERE] = None,
     update: Annotated[
         Path | None,
         _large(
@@ -312,6 +299,14 @@ def points(
         bool,
         _large("--spill/--no-spill", help="Keep links on disk between the passes, or find them twice."),
     ] = True,
+    error: Annotated[
+        float | None,
+        _large(
+            "--error",
+            metavar="E",
+            help="How far a value may be from the exact one where rows are too many to sort; default 0.002 (knn).",
+        ),
+    ] = None,
     out: Annotated[
         Path | None,
         _output(
@@ -359,10 +354,9 @@ def points(
         work, resume,
     )  # fmt: skip
     about_rows = {"--bad": bad is not None, "--show-rows": show_rows, "--removal-model": removal_model is not None}
-    streaming = Streaming(train, memory, engine, where, update, keep_links, spill)
-    if streaming.asked:
-        others = {"--epsilon": epsilon, "--embed": embed, "--report": report}
-        streaming.check(method, out, {**about_rows, **{name: given is not None for name, given in others.items()}})
+    streaming = Streaming(Parts(train, memory, engine, where), update, keep_links, spill, error)
+    others = {"--epsilon": epsilon, "--embed": embed, "--report": report}
+    streaming.check(method, out, {**about_rows, **{name: given is not None for name, given in others.items()}})
     if epsilon is None:
         request.refuse_without_epsilon()
         if not streaming.asked:

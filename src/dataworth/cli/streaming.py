@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,52 +9,45 @@ from typing import TYPE_CHECKING, Any
 
 from dataworth.cli.methods import Choice, Method
 from dataworth.cli.output import show, show_json
+from dataworth.cli.parts import Parts, figures_json, figures_text
 from dataworth.cli.reading import parse_classes, read_judges
 from dataworth.errors import InputError, MethodError
 
 if TYPE_CHECKING:
-    from dataworth.engines.engine import Engine
     from dataworth.kernels.neighbors import DType
     from dataworth.records.stored import StoredValues
 
 __all__ = ["Streaming"]
 
-_TABLES = frozenset([".parquet", ".pq", ".arrow", ".feather", ".ipc"])
 _OPTIONS = "--memory, --engine, --where, --update, --keep-links, --no-spill"
-_METHODS = (Method.THRESHOLD, Method.VOTE)
+_METHODS = (Method.THRESHOLD, Method.VOTE, Method.KNN)
 
 
 @dataclass(frozen=True)
 class Streaming:
-    """What was said about files larger than memory; None where nothing was.
+    """What was said about rows in files larger than memory; None where nothing was.
 
     Args:
-        train: The rows to value.
-        memory: What all workers may take together.
-        engine: ``local``, ``dask`` or the address of a scheduler.
-        where: Which rows to value.
+        parts: About the files.
         update: The folder of an earlier run whose links are taken over.
         keep_links: Whether links stay for a later run.
         spill: Whether links are on disk between the passes.
+        error: How far off a value may be.
     """
 
-    train: Path
-    memory: str | None
-    engine: str | None
-    where: str | None
+    parts: Parts
     update: Path | None
     keep_links: bool
     spill: bool
+    error: float | None
 
     @property
     def asked(self) -> bool:
-        """Whether rows are worked on part by part: an option says so, or the rows are a folder or pattern of tables."""
-        options = (self.memory, self.engine, self.where, self.update)
-        given = self.keep_links or not self.spill or any(option is not None for option in options)
-        return given or _pattern(self.train) or _first_is_table(self.train)
+        """Whether rows are worked on part by part."""
+        return self.parts.asked or self.keep_links or not self.spill or self.update is not None
 
     def check(self, method: Method, out: Path | None, others: Mapping[str, bool]) -> None:
-        """Refuse what does not go together with it.
+        """Refuse what does not go together.
 
         Args:
             method: How to value.
@@ -63,13 +55,17 @@ class Streaming:
             others: Options and whether they were given.
 
         Raises:
-            InputError: No folder for the values, or options about values in memory.
+            InputError: No folder for the values, or options about values in memory; or the other way about.
             MethodError: A method that is not worked out part by part.
         """
+        if not self.asked:
+            if self.error is not None:
+                raise InputError("--error is about rows that are worked out part by part; in memory values are exact")
+            return
         if method not in _METHODS:
             raise MethodError(
                 f"--method {method.value} does not work part by part, as folders and {_OPTIONS} ask; "
-                f"{' and '.join(each.value for each in _METHODS)} do"
+                "threshold, vote and knn do"
             )
         odd = [option for option, given in others.items() if given]
         if odd:
@@ -77,8 +73,7 @@ class Streaming:
                 f"{', '.join(odd)} cannot be had of values that are worked out part by part (a folder of tables, "
                 f"{_OPTIONS}); leave it out, or give one file that fits in memory"
             )
-        if out is None or out.suffix.lower() in (".parquet", ".pq"):
-            raise InputError("values of a folder of tables are a folder too: give --out FOLDER")
+        self.parts.check_folder(out)
 
     def run(
         self,
@@ -102,7 +97,9 @@ class Streaming:
 
         if label is None:
             raise InputError("--label names the column of labels; folders of tables need it")
-        source = Source.open(str(self.train), label=label, id=id, owner=owner, features=features, filter=self.where)
+        source = Source.open(
+            str(self.parts.train), label=label, id=id, owner=owner, features=features, filter=self.parts.where
+        )
         judges = read_judges(
             validation, label=label, id=id, owner=owner, features=features or list(source.features), embed=None
         )
@@ -110,54 +107,24 @@ class Streaming:
         stored = value_source(
             source,
             judges,
-            method=choice.build(suggested),  # type: ignore[arg-type]  # check() let two methods pass
+            method=choice.build(suggested),  # type: ignore[arg-type]  # check() let three methods pass
             out=out,
             classes=None if classes is None else parse_classes(classes, judges.y),
             dtype=dtype,
-            engine=self._engine(threads),
-            memory=self.memory or "2GiB",
+            engine=self.parts.build(threads),
+            memory=self.parts.size,
             spill=self.spill,
             keep_links=self.keep_links,
             update=self.update,
+            error=self.error,
         )
         if as_json:
             show_json(_as_json(stored, suggested))
         else:
             show(_as_text(stored, suggested))
 
-    def _engine(self, threads: int | None) -> Engine:
-        if self.engine is None or self.engine == "local":
-            from dataworth.engines.local import Local
-
-            return Local(threads)
-        if self.engine != "dask" and "://" not in self.engine:
-            raise InputError(
-                "--engine must be local, dask or the address of a scheduler such as tcp://host:8786, not "
-                f"{self.engine!r}"
-            )
-        from dataworth.engines.dask import Dask
-
-        return Dask(workers=threads) if self.engine == "dask" else Dask(self.engine)
-
-
-def _pattern(path: Path) -> bool:
-    return not path.exists() and any(sign in str(path) for sign in "*?[")
-
-
-def _first_is_table(path: Path) -> bool:
-    """Whether a folder is one of tables: what its first file is."""
-    if not path.is_dir():
-        return False
-    for _, folders, files in os.walk(path):
-        folders.sort()
-        named = sorted(name for name in files if not name.startswith((".", "_")))
-        if named:
-            return Path(named[0]).suffix.lower() in _TABLES
-    return False
-
 
 def _as_text(stored: StoredValues, suggested: float | None) -> list[Any]:
-    files = "1 file" if stored.parts == 1 else f"{stored.parts:,} files"
     lines = [f"{stored.rows:,} rows by {stored.method}, {stored.n_validation:,} validation points"]
     if suggested is not None:
         lines.append(f"radius {suggested:.6g}, suggested by the validation set; choose another with --radius")
@@ -165,14 +132,9 @@ def _as_text(stored: StoredValues, suggested: float | None) -> list[Any]:
         taken, gone = int(stored.provenance["files taken over"]), int(stored.provenance["files gone"])
         fresh = int(stored.provenance["files"]) - taken
         lines.append(f"links of {taken:,} files taken over, of {fresh:,} found anew; {gone:,} files no longer count")
-    lines += [
-        f"lowest {stored.lowest:.3g}, mean {stored.total / stored.rows:.3g}, highest {stored.highest:.3g}; "
-        f"{stored.below_zero:,} rows below zero",
-        f"worked out by {stored.provenance['engine']} in parts of up to {stored.provenance['rows of a part']:,} rows",
-        "",
-        f"values written to {stored.folder}, {files}",
-    ]
-    return lines
+    if "error bound" in stored.provenance:
+        lines.append(f"no value is further than {stored.provenance['error bound']:.2g} from the exact one")
+    return [*lines, *figures_text(stored)]
 
 
 def _as_json(stored: StoredValues, suggested: float | None) -> dict[str, Any]:
@@ -181,11 +143,8 @@ def _as_json(stored: StoredValues, suggested: float | None) -> dict[str, Any]:
         "rows": stored.rows,
         "validation_points": stored.n_validation,
         "suggested_radius": suggested,
-        "lowest": stored.lowest,
-        "mean": stored.total / stored.rows,
-        "highest": stored.highest,
-        "below_zero": stored.below_zero,
-        "files": stored.parts,
+        **figures_json(stored),
+        "error_bound": stored.provenance.get("error bound"),
         "taken_over": stored.provenance.get("files taken over"),
         "out": stored.folder,
     }
