@@ -135,7 +135,17 @@ class Finding:
 
 @dataclass(frozen=True)
 class Section:
-    """What one benchmark found, and where and when."""
+    """What one benchmark found, and where and when.
+
+    Args:
+        name: As on the command line.
+        title: Of its part of the page.
+        text: What was done.
+        findings: All figures.
+        picture: A file beside the results.
+        machine: Where it was measured.
+        alt: What the picture shows, in words; all findings, if nothing is said.
+    """
 
     name: str
     title: str
@@ -143,6 +153,7 @@ class Section:
     findings: Sequence[Finding]
     picture: str = ""
     machine: Mapping[str, str] = field(default_factory=dict)
+    alt: str = ""
 
     def to_dict(self) -> dict[str, Any]:
         return asdict(self)

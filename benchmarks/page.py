@@ -51,8 +51,8 @@ def render(sections: Sequence[Section], *, pictures: str) -> str:
     for section in sections:
         parts.append(f"## {section.title}\n\n{section.text}\n")
         if section.picture:
-            alt = "; ".join(f"{finding.what}, {finding.group}: {_figure(finding)}" for finding in section.findings)
-            parts.append(f"![{alt}]({pictures}/{section.picture})\n")
+            told = "; ".join(f"{finding.what}, {finding.group}: {_figure(finding)}" for finding in section.findings)
+            parts.append(f"![{section.alt or told}]({pictures}/{section.picture})\n")
         parts.append(table(section))
         parts.append("\n".join(f"- {key}: {value}" for key, value in section.machine.items()) + "\n")
     return "\n".join(parts)

@@ -21,6 +21,7 @@ from dataworth.engines.dask import _size
 from dataworth.engines.engine import Tick
 from dataworth.engines.local import Local
 from dataworth.kernels import neighbors
+from dataworth.records.stored import StoredValues
 from dataworth.valuation import streaming
 from dataworth.valuation.part_job import PartJob
 
@@ -64,6 +65,13 @@ def judges() -> dw.Points:
     return dw.Points(rng.standard_normal((POINTS, FEATURES), dtype=np.float32), np.arange(POINTS) % 2)
 
 
+def value(source: Source, out: Path, engine: Local, cost: Cost) -> StoredValues:
+    return streaming.value_source(
+        source, judges(), method=dw.ThresholdKNNShapley(radius=0.5), out=out, engine=engine, spill=cost.links_kept,
+        survey=cost.survey, part_rows=cost.part_rows, progress=False,
+    )  # fmt: skip
+
+
 @pytest.mark.parametrize("survey", [True, False])
 @pytest.mark.parametrize("links_kept", [True, False])
 def test_formulas_are_what_a_run_does(
@@ -77,12 +85,10 @@ def test_formulas_are_what_a_run_does(
         pairs += len(rows) * len(points)
         return link(rows, points, radius)
 
+    value(source, tmp_path / "once before", Local(1), cost)  # compiled code is read from files, too
     monkeypatch.setattr(neighbors, "link", counting)
     before = counted()
-    stored = streaming.value_source(
-        source, judges(), method=dw.ThresholdKNNShapley(radius=0.5), out=engine.out, engine=engine, spill=links_kept,
-        survey=survey, part_rows=cost.part_rows, progress=False,
-    )  # fmt: skip
+    stored = value(source, engine.out, engine, cost)
     spent = {name: was - before[name] for name, was in counted().items()}
     assert stored.rows == ROWS
     assert engine.links == cost.link_bytes
@@ -144,6 +150,12 @@ def test_neither_files_nor_cores_are_faster_than_alone(rate: Rates, cost: Cost, 
     )
     endless = rate.seconds_from(cost, float("inf"), cost.workers)
     assert sum(endless) + rate.begin == pytest.approx(rate.seconds(cost), rel=1e-9)
+
+
+@given(rates, costs)
+def test_links_that_are_not_kept_are_found_once_more(rate: Rates, cost: Cost) -> None:
+    kept, twice = (rate.seconds(replace(cost, links_kept=links_kept)) for links_kept in (True, False))
+    assert twice == pytest.approx(kept + rate.link(cost) / cost.workers, rel=1e-9)
 
 
 def counted() -> dict[str, int]:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 from benchmarks import page
@@ -28,6 +29,12 @@ def test_the_page_says_what_was_measured_and_which_goals_were_missed() -> None:
     assert text.index("**first**") < text.index("| missed") < text.index("**second**")
     assert "](benchmarks/curve.svg)" in text
     assert "- processor: one" in text
+
+
+def test_a_picture_is_told_in_words() -> None:
+    text = page.render([SECTION, replace(SECTION, alt="A curve.")], pictures="benchmarks")
+    assert "![held, first: 2 times; missed, first: 2 times; told, second: 0.125 s](benchmarks/curve.svg)" in text
+    assert "![A curve.](benchmarks/curve.svg)" in text
 
 
 def test_one_section_can_be_measured_again(tmp_path: Path) -> None:

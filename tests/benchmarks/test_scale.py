@@ -12,7 +12,7 @@ import pytest
 from scipy.spatial.distance import cdist
 
 from benchmarks import scale, scale_run
-from benchmarks.cost import Rates
+from benchmarks.cost import Cost, Rates
 from benchmarks.measure import Section
 from benchmarks.page import table
 from benchmarks.scale import Measured
@@ -115,3 +115,36 @@ def test_different_values_end_the_benchmark(files: Files, monkeypatch: pytest.Mo
 def test_memory_of_a_process_is_told_while_it_lives() -> None:
     assert scale._most_resident(os.getpid()) > 2**20
     assert scale._most_resident(2**22 + 1) == 0  # no process has such a number
+
+
+def test_what_the_formulas_say_is_found_where_runs_obey_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The whole of it, on a machine that is as fast as it should be."""
+    rates = Rates(0.1, 3e-9, 4e-9, 1e-11, 1e-7, 2e-9, 3e-7, 2e-10)
+
+    def run(name: str, folder: Path, points: int) -> dict[str, Any]:
+        rows = int(folder.name)
+        cost = Cost(rows, FEATURES, points, links_kept=name != "twice")
+        read, product = (spent / 2 for spent in (rows * cost.row_bytes * 4e-9, 2 * cost.pairs * FEATURES * 1e-11))
+        seconds = {"survey": rates.survey(cost) / 2, "first": rates.link(cost) / 2, "second": rates.add(cost) / 2}
+        return {
+            "columns": read, "rows": read, "product": product, "seconds": {**seconds, "all": rates.seconds(cost)},
+            "begin": {"survey": 0.0, "first": 0.0, "second": 0.0, "all": 0.1}, "mib": 100.0, "mib of all": 100.0,
+            "read": cost.bytes_read, "written": cost.bytes_written, "loopback": 10**6, "links": cost.link_bytes,
+            "tasks": cost.tasks, "part rows": cost.part_rows, "digest": str(rows),
+        }  # fmt: skip
+
+    monkeypatch.setattr(scale, "_process", run)
+    monkeypatch.setattr(Files, "make", lambda folder, rows: Files(folder, rows, 0.5))
+    section = scale.measure(quick=False, folder=tmp_path, files=tmp_path)
+    assert (tmp_path / section.picture).exists()
+    exact = [
+        finding for finding in section.findings if finding.what.endswith(("seconds", "bytes read", "bytes written"))
+    ]
+    assert len(exact) == 3 * 2 * 3
+    assert all(finding.middle == pytest.approx(1.0) for finding in exact)
+    shown = {(finding.what, finding.note.split(",", maxsplit=1)[0]): finding.middle for finding in section.findings}
+    assert shown["First pass", "a pair"] == pytest.approx(2.0)
+    assert shown["Second pass", "a row"] == pytest.approx(300.0)
+    slopes = [finding for finding in section.findings if finding.what.endswith("slope")]
+    assert all(0.9 < finding.middle < 1.0 and finding.met for finding in slopes)
+    assert "slope 0.9" in section.alt
