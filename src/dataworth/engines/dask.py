@@ -5,6 +5,7 @@ from __future__ import annotations
 import pickle
 import pkgutil
 import queue
+import socket
 import time
 from collections import Counter
 from collections.abc import Callable, Generator, Iterator, Sequence
@@ -51,7 +52,8 @@ class Dask:
     """The workers of a Dask cluster.
 
     Tasks are sent a few for each thread at a time, so that millions of them burden no scheduler. When a worker is
-    lost, its tasks begin anew on others. An error of the job itself is raised at once and never tried again.
+    lost, its tasks begin anew on others. An error of the job itself is raised at once and never tried again; a note
+    on it says which machine it comes from.
 
     Whoever can connect to a scheduler can run anything on its workers: a cluster made here admits this process
     alone, and one that is there already is as open as it was made.
@@ -187,6 +189,11 @@ class Dask:
                     f"no Dask scheduler answers at {self._where!r}; start one with `dask scheduler` and give its "
                     "address, such as 'tcp://10.0.0.1:8786'"
                 ) from silent
+            except TypeError as bare:  # what distributed raises where it has no certificate to show
+                raise InputError(
+                    f"{self._where!r} asks for a certificate, and Dask is told of none: name its files in the settings "
+                    "distributed.comm.tls of Dask, or give a Client that has security=..."
+                ) from bare
             with client:
                 yield client
         else:
@@ -247,6 +254,8 @@ class _Run(Generic[Shared, Task, Result]):
         self.spread: Future[Shared] | None = None
 
     def results(self) -> Iterator[tuple[int, Result]]:
+        from distributed.comm.core import CommClosedError
+
         ahead = iter(range(len(self.tasks)))
         while True:
             for place in islice(ahead, max(0, self.room() - len(self.begun))):
@@ -264,6 +273,10 @@ class _Run(Generic[Shared, Task, Result]):
                 del self.begun[key]
                 self.send_again(place, cancelled)
                 continue
+            except CommClosedError as cut:
+                if future.status == "error":
+                    raise  # it is the job's own
+                raise _no_scheduler() from cut
             del self.begun[key]
             future.release()
             yield place, result
@@ -453,7 +466,7 @@ def _work(versions: tuple[str, str], load: bytes) -> Any:
     """Do one task; everything came with it."""
     _check_here(versions)
     job, shared, task = pickle.loads(load)  # noqa: S301 - from the client, which can run anything here
-    with on_one_core():
+    with on_one_core(), _named():
         return job(shared, task)
 
 
@@ -461,8 +474,18 @@ def _work_with(versions: tuple[str, str], load: bytes, shared: object) -> Any:
     """Do one task with what was put here before."""
     _check_here(versions)
     job, task = pickle.loads(load)  # noqa: S301 - from the client, which can run anything here
-    with on_one_core():
+    with on_one_core(), _named():
         return job(shared, task)
+
+
+@contextmanager
+def _named() -> Iterator[None]:
+    """Errors carry the machine's name: a disk may be full, or a folder not be mounted, on one of many."""
+    try:
+        yield
+    except Exception as error:
+        error.add_note(f"on {socket.gethostname()}")
+        raise
 
 
 def _check_here(versions: tuple[str, str]) -> None:
