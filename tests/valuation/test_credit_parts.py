@@ -5,7 +5,10 @@ from __future__ import annotations
 import hashlib
 import os
 import re
+import subprocess
+import sys
 import tempfile
+import time
 from collections.abc import Generator
 from dataclasses import replace
 from itertools import product
@@ -253,6 +256,39 @@ def test_a_run_stopped_at_any_job_goes_on_to_the_same_bytes(
         assert seen.jobs == jobs - at
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", range(3))
+def test_a_run_killed_anywhere_ends_with_the_same_bytes(tmp_path: Path, seed: int) -> None:
+    train, made = blobs(900, 60, seed=seed)
+    folder = write_files(tmp_path / "items", table_of(train), [300, 300, 300], 10)
+    np.save(tmp_path / "made.npy", made.x)  # type: ignore[arg-type]  # they have vectors
+    for delay in np.random.default_rng(seed).uniform(0, 1, 3).tolist():
+        child = subprocess.Popen([sys.executable, "-c", CHILD, str(tmp_path)], stdout=subprocess.PIPE, text=True)
+        assert child.stdout is not None
+        assert child.stdout.readline() == "ready\n"
+        time.sleep(delay)
+        child.kill()
+        child.communicate()
+    source = open_files(folder, train)
+    found, whole = (credit(made, source, tmp_path / name, part_rows=10) for name in ("out", "whole"))
+    assert files_of(found) == files_of(whole)
+
+
+CHILD = """
+import sys
+import numpy as np
+import dataworth as dw
+from dataworth.data.sources import Source
+from dataworth.engines.local import Local
+from dataworth.valuation.credit_parts import credit_source
+folder = sys.argv[1]
+source = Source.open(f"{folder}/items", label=None, id="id", owner="owner")
+made, method = dw.Items(np.load(f"{folder}/made.npy")), dw.SimilarityMatch(k=4, temperature=0.1)
+print("ready", flush=True)
+credit_source(made, source, method=method, out=f"{folder}/out", engine=Local(2), part_rows=10, progress=False)
+"""
+
+
 def test_damaged_matches_are_found_again(sides: tuple[Source, dw.Items, dw.Items], tmp_path: Path) -> None:
     source, _, made = sides
     with pytest.raises(KeyboardInterrupt):
@@ -407,6 +443,16 @@ def test_numbers_too_small_all_together_are_refused_and_in_one_part_alone_are_no
             assert not list((tmp_path / f"{largest}-out").rglob("*"))
         with pytest.raises(DataError, match="too small for euclidean distances"):
             dw.value_generated([[0.0]], x, method=method)
+
+
+def test_too_few_items_are_told_before_any_is_matched(sides: tuple[Source, dw.Items, dw.Items], tmp_path: Path) -> None:
+    source, _, made = sides
+    few = Source.open(source.files, label=None, id="id", owner="owner", filter="id in (1, 399)")
+    for survey, jobs in ((True, 0), (False, 11)):
+        seen = Stopped(Local(1))
+        with pytest.raises(MethodError, match=r"k=4 training items .* there are 2; use a smaller k"):
+            credit(made, few, tmp_path / "out", survey=survey, engine=seen)
+        assert seen.jobs == jobs
 
 
 def test_ids_that_repeat_are_told(tmp_path: Path) -> None:
