@@ -130,20 +130,22 @@ def _match_panel(
 ) -> None:
     m, k = at.shape
     parts, groups = _parts(len(rows), m), blocks(m, _POINTS)
-    lists = _Lists.empty(len(parts), m, k, rows.x.dtype)
+    apart = len(scratch) > 1  # one thread goes through the parts in order, and goes on with the same list
+    lists = _Lists.empty(len(parts) if apart else 1, m, k, rows.x.dtype)
 
     def screen(worker: int, number: int) -> None:
         (z0, z1), part = groups[number // len(parts)], number % len(parts)
+        own = part if apart else 0
         memory = scratch[worker].reshape(-1)
         # What another part has found so far bounds this one too; how far it has come changes no result.
-        lists.limit[part, z0:z1] = lists.limit[:, z0:z1].min(axis=0)
+        lists.limit[own, z0:z1] = lists.limit[:, z0:z1].min(axis=0)
         for i0, i1 in blocks(parts[part][1] - parts[part][0], _ROWS):
             a, b = parts[part][0] + i0, parts[part][0] + i1
             products = memory[: (z1 - z0) * (b - a)].reshape(z1 - z0, b - a)
             np.dot(judges.x[z0:z1], rows.x[a:b].T, out=products)
             _screen(
-                products, rows.half[a:b], a, lists.keep, lists.gap[part, z0:z1], lists.row[part, z0:z1],
-                lists.count[part, z0:z1], lists.limit[part, z0:z1],
+                products, rows.half[a:b], a, lists.keep, lists.gap[own, z0:z1], lists.row[own, z0:z1],
+                lists.count[own, z0:z1], lists.limit[own, z0:z1],
             )  # fmt: skip
 
     def decide(_: int, number: int) -> None:

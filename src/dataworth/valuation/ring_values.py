@@ -109,7 +109,7 @@ def _need(job: PartJob, listed: int) -> tuple[Need, int]:
     lists = points * listed * 16
     tables = points * _RINGS * 16
     numbers = source.dtype.itemsize + np.dtype(job.dtype).itemsize
-    candidates = 2**14 * (5 * listed // 2 + 40) * 8 + 64 * 2**20  # of ``nearest``, and where a point looks at all again
+    candidates = points * (5 * listed // 2 + 40) * 8 + 64 * 2**20  # of ``nearest``
     sample = min(source.rows, _SAMPLE) * source.width * source.dtype.itemsize
     need = Need(
         row=source.width * numbers + names_bytes(source) + 64,
