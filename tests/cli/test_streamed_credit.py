@@ -12,7 +12,6 @@ import pyarrow.parquet as pq
 import pytest
 
 import dataworth as dw
-from dataworth.valuation.credit_parts import stored_attributions
 from tests.cli.conftest import Run
 
 
@@ -47,7 +46,7 @@ def test_items_in_a_folder_get_the_same_bits(credit: Any, tmp_path: Path) -> Non
     stored = dw.StoredValues.open(tmp_path / "credit")
     np.testing.assert_array_equal(stored.load().values, values.values)
     assert values.attributions is not None
-    found = stored_attributions(stored)
+    found = stored.attributions()
     assert found.ids[found.at].tolist() == values.ids[values.attributions.at].tolist()
 
 

@@ -29,7 +29,7 @@ from dataworth.engines.engine import Engine
 from dataworth.engines.local import Local
 from dataworth.errors import DataError, InputError, MethodError
 from dataworth.records.stored import StoredValues
-from dataworth.valuation.credit_parts import credit_source, stored_attributions
+from dataworth.valuation.credit_parts import credit_source
 from tests.valuation.likeness_problems import Problem, blobs, brightness, problems, taxi
 from tests.valuation.streaming_problems import write_files
 
@@ -125,7 +125,7 @@ def test_values_are_those_of_all_items_in_memory_to_the_last_bit(
                 assert not list(out.rglob("*"))
                 continue
             stored = credit(made, source, out, **more)
-            found, told = stored.load(), stored_attributions(stored)
+            found, told = stored.load(), stored.attributions()
             there = train.take(passing)
             if not named:
                 there = dw.Items(there.x, ids=passing, owners=there.owners)
@@ -209,7 +209,7 @@ def test_what_is_told_of_a_run(sides: tuple[Source, dw.Items, dw.Items], tmp_pat
     for name in ("generated", "k", "temperature", "metric", "recall", "rerank", "vectors", "features", "rows"):
         assert stored.provenance[name] == whole.provenance[name]
     assert "classes" not in stored.provenance
-    matched = stored_attributions(stored)
+    matched = stored.attributions()
     assert whole.attributions is not None
     item = matched.ids[0]
     assert matched.of_item(item).rows() == whole.attributions.of_item(item).rows()
@@ -508,7 +508,7 @@ def test_matches_that_are_damaged_are_told(
         case _:
             pq.write_table(pa.table({"a": [1]}), path)
     with pytest.raises(DataError, match=r"_attributions.parquet.* (is damaged|in it)"):
-        stored_attributions(stored)
+        stored.attributions()
 
 
 def test_brightness_is_a_callable_of_vectors(sides: tuple[Source, dw.Items, dw.Items], tmp_path: Path) -> None:

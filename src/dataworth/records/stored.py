@@ -14,7 +14,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dataworth.errors import DataError
+from dataworth.errors import DataError, InputError
+from dataworth.records.arrays import exact
+from dataworth.records.attributions import Attributions
 from dataworth.records.files import whole_file
 from dataworth.records.sealed import digest_of
 from dataworth.records.values import Values
@@ -22,10 +24,13 @@ from dataworth.records.values import Values
 if TYPE_CHECKING:
     import pyarrow as pa
 
-__all__ = ["MANIFEST", "StoredValues", "encode_part", "encode_rows", "part_name", "read_part"]
+__all__ = ["ATTRIBUTIONS", "MANIFEST", "StoredValues", "encode_part", "encode_rows", "part_name", "read_part"]
 
 MANIFEST = "_values.json"
 """What describes the files; a name that begins with ``_`` is no data to readers of Parquet folders."""
+
+ATTRIBUTIONS = "_attributions.parquet"
+"""The matches that values were added up from, of jobs that match."""
 
 _FORMAT = "dataworth.stored-values/1"
 _TOLD = b"dataworth"
@@ -172,6 +177,40 @@ class StoredValues:
             found.update(_bytes_of(some["id"].to_numpy()))
             found.update(_bytes_of(some["value"].to_numpy()))
         return found.hexdigest()
+
+    def attributions(self) -> Attributions:
+        """Who earned what of each generated item, where values are those of training items.
+
+        Returns:
+            Matches, distances and shares; of training items those alone that some generated item is matched with.
+
+        Raises:
+            DataError: They are not there, or damaged.
+        """
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+
+        path = Path(self.folder) / ATTRIBUTIONS
+        if not path.exists():
+            raise DataError(f"{self.folder!r} holds no matches: there is no {ATTRIBUTIONS} in it")
+        try:
+            with pq.ParquetFile(path) as file:
+                table = file.read(use_threads=False)
+            k = int(table.schema.metadata[b"k"])
+            ids, at = np.unique(table["id"].to_numpy(), return_inverse=True)
+            owners = np.empty(0)
+            if "owner" in table.column_names:
+                owners = table["owner"].to_numpy()[np.unique(at, return_index=True)[1]]
+            return Attributions(
+                exact(ids.tolist(), "ids"),
+                exact(table["generated"].to_numpy()[::k].tolist(), "generated"),
+                at.reshape(-1, k),
+                table["distance"].to_numpy().reshape(-1, k),
+                table["share"].to_numpy().reshape(-1, k),
+                exact(owners.tolist(), "owners") if owners.size else None,
+            )
+        except (pa.ArrowException, OSError, KeyError, TypeError, ValueError, InputError) as trouble:
+            raise DataError(f"{str(path)!r} is damaged ({type(trouble).__name__}); match the items again") from None
 
     def save(self) -> Path:
         """Write what describes the files, beside them; the last thing to be written."""

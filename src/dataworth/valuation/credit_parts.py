@@ -28,24 +28,22 @@ from dataworth.engines.local import Local
 from dataworth.errors import DataError, InputError, MethodError
 from dataworth.kernels import matching, neighbors
 from dataworth.kernels.neighbors import DType, Judges
-from dataworth.records import Attributions, Items
-from dataworth.records.arrays import exact
+from dataworth.records import Items
 from dataworth.records.files import whole_file
-from dataworth.records.stored import StoredValues, part_name, read_part
+from dataworth.records.stored import ATTRIBUTIONS, StoredValues, part_name, read_part
 from dataworth.valuation.generated import check_worth
 from dataworth.valuation.items import read_items
 from dataworth.valuation.matching import FLOAT32_REACH, check_directions, largest
 from dataworth.valuation.methods import SimilarityMatch
-from dataworth.valuation.part_memory import DEFAULT_MEMORY, Need, names_bytes, parse_memory
+from dataworth.valuation.part_memory import DEFAULT_MEMORY, MOST_ROWS, Need, names_bytes, parse_memory
 from dataworth.valuation.part_run import Figures, PartRun, Setting
 from dataworth.valuation.parts_kept import PartsKept
 from dataworth.valuation.provenance import provenance
 from dataworth.valuation.sides import check_judged, qualities, quoted, x_of
 from dataworth.valuation.task import bar
 
-__all__ = ["credit_source", "stored_attributions"]
+__all__ = ["credit_source"]
 
-_ATTRIBUTIONS = "_attributions.parquet"  # a name that begins with ``_`` is no data to readers of Parquet folders
 _REACH = 1e150  # squares of larger numbers leave float64
 # What ``matching.nearest`` takes, in bytes: for a row, and besides, where a point looks at all rows again; and how many
 # lists of candidates it has at a time, at most 64 a point, with what a place in a list takes.
@@ -77,7 +75,7 @@ def credit_source(
             Labels are not looked at.
         method: How to match: ``recall="exact"``, and no ``rerank``.
         out: A folder for the values, new or of an earlier run of this very call; workers of a cluster must see it
-            under the same path. Matches are in it, too: :func:`stored_attributions` reads them.
+            under the same path. Matches are in it, too: ``StoredValues.attributions``.
         engine: Where parts are worked on; by default threads of this machine, one for each core.
         memory: What all workers may take together, in bytes or such as ``"2GiB"``; parts are cut to fit. Generated
             items and their matches are in memory, in every process.
@@ -112,7 +110,8 @@ def credit_source(
     how = Setting(out, Local() if engine is None else engine, parse_memory(memory), part_rows, survey, progress)
     began = perf_counter()
     job = _Job.of(read_items(generated), source, method, progress)
-    run = PartRun.begin(source, job.digest, how, _need(job))
+    disk = -(-source.rows // MOST_ROWS) * len(job.made) * method.k * 16  # matches of each part, at the least
+    run = PartRun.begin(source, job.digest, how, _need(job), disk)
     if isinstance(run, StoredValues):
         return run
     if survey and not run.kept.surveyed.exists():
@@ -122,7 +121,7 @@ def credit_source(
     told = _Shared(job, run.kept, at, share)
     figures = run.add_values(_add, told, told.weights)
     run.kept.check_values(run.parts)
-    _write(_table(job, run, at, distance, share), run.kept.out / _ATTRIBUTIONS)
+    _write(_table(job, run, at, distance, share), run.kept.out / ATTRIBUTIONS)
 
     def about(rows: int) -> dict[str, str | int | float]:
         facts = provenance(rows, source.width, 0, "float32", how.engine.workers, began)
@@ -139,52 +138,6 @@ def credit_source(
         }
 
     return run.finish(figures, method=repr(method), n_validation=len(job.made), provenance=about)
-
-
-def stored_attributions(stored: StoredValues) -> Attributions:
-    """The matches of every generated item, as :func:`credit_source` wrote them beside the values.
-
-    Args:
-        stored: The values.
-
-    Returns:
-        Matches, distances and shares; of training items those alone that some generated item is matched with.
-
-    Raises:
-        DataError: They are not there, or damaged.
-
-    Example:
-        >>> import tempfile
-        >>> import dataworth as dw, pyarrow as pa, pyarrow.parquet as pq
-        >>> with tempfile.TemporaryDirectory() as folder:
-        ...     pq.write_table(pa.table({"x": [0.0, 2.0, 9.0]}), f"{folder}/train.parquet")
-        ...     source = Source.open(f"{folder}/train.parquet", label=None)
-        ...     nearest = dw.SimilarityMatch(k=2, metric="euclidean")
-        ...     found = credit_source(dw.Items([[1.5]], ids=["new"]), source, method=nearest, out=f"{folder}/values")
-        ...     stored_attributions(found).of_generated("new").columns["id"]
-        (1, 0)
-    """
-    path = Path(stored.folder) / _ATTRIBUTIONS
-    if not path.exists():
-        raise DataError(f"{stored.folder!r} holds no matches: there is no {_ATTRIBUTIONS} in it")
-    try:
-        with pq.ParquetFile(path) as file:
-            table = file.read(use_threads=False)
-        k = int(table.schema.metadata[b"k"])
-        ids, at = np.unique(table["id"].to_numpy(), return_inverse=True)
-        owners = np.empty(0)
-        if "owner" in table.column_names:
-            owners = table["owner"].to_numpy()[np.unique(at, return_index=True)[1]]
-        return Attributions(
-            exact(ids.tolist(), "ids"),
-            exact(table["generated"].to_numpy()[::k].tolist(), "generated"),
-            at.reshape(-1, k),
-            table["distance"].to_numpy().reshape(-1, k),
-            table["share"].to_numpy().reshape(-1, k),
-            exact(owners.tolist(), "owners") if owners.size else None,
-        )
-    except (pa.ArrowException, OSError, KeyError, TypeError, ValueError, InputError) as trouble:
-        raise DataError(f"{str(path)!r} is damaged ({type(trouble).__name__}); match the items again") from None
 
 
 # -- what every worker is told ---------------------------------------------------------------------

@@ -26,6 +26,7 @@ __all__ = ["PartsKept"]
 
 _PART = "dataworth.part-work/1"
 _WORK = "_work"
+_NO_LINKS = "; where links take it, spill=False keeps none"
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
@@ -117,7 +118,7 @@ class PartsKept:
 
         Args:
             rows: The rows of a part.
-            bits: How many bytes of links will be kept, if that is known.
+            bits: How many bytes of work will be kept, as far as is known.
 
         Raises:
             InputError: The folder cannot be made, its parts have other rows, or the disk has too little room.
@@ -135,8 +136,8 @@ class PartsKept:
             free = shutil.disk_usage(self.out).free
             if bits > free:
                 raise InputError(
-                    f"the links take {bits / 1e9:,.1f} GB, but {str(self.out)!r} has room for {free / 1e9:,.1f} GB; "
-                    "spill=False keeps none"
+                    f"the work takes {bits / 1e9:,.1f} GB, but {str(self.out)!r} has room for {free / 1e9:,.1f} GB"
+                    + _NO_LINKS
                 )
             with whole_file(self._note) as temporary:
                 temporary.write_text(json.dumps({"job": self.job, "rows of a part": rows}), "utf-8")
@@ -245,7 +246,7 @@ class PartsKept:
             if trouble.errno in _NO_ROOM:
                 raise InputError(
                     f"{str(self.out)!r} has no room left ({os.strerror(trouble.errno)}); make some and go on with the "
-                    "same call; spill=False keeps no links"
+                    f"same call{_NO_LINKS}"
                 ) from trouble
             raise
 
