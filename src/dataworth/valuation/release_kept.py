@@ -16,6 +16,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 from numpy.typing import NDArray
 
@@ -93,8 +94,8 @@ class ReleaseKept:
         there = StoredRelease.open(self.out)
         if head is None or there.head.manifest() != head.manifest():
             raise InputError(
-                f"{str(self.out)!r} holds a release already; asking again for nothing takes its request key, and "
-                "another release another folder"
+                f"{str(self.out)!r} holds a release already, which StoredRelease.open opens; asking for it again takes "
+                "its request key, and another release takes another folder"
             )
         self.clear()  # a run may have been stopped just before
         return there
@@ -133,7 +134,8 @@ class ReleaseKept:
             return
         begun = {self.work, self.out / ROWS}
         begun |= set(self.work.glob(f".{self._note.name}.*")) if self.work.is_dir() else set()
-        if any(path not in begun for path in self.out.rglob("*")):
+        left = tuple(f"{path}{os.sep}" for path in self.out.glob(".work.*.part"))
+        if any(path not in begun and not f"{path}{os.sep}".startswith(left) for path in self.out.rglob("*")):
             raise InputError(f"{str(self.out)!r} holds other files; name a new folder for the release")
 
     def begin(self, begun: Begun, disk: int) -> None:
@@ -167,11 +169,14 @@ class ReleaseKept:
             raise InputError(f"{str(self.out)!r} cannot be written: {trouble.strerror}") from trouble
 
     def clear(self) -> None:
-        """Remove the work, and what runs left that were killed."""
-        if self.work.exists():
-            shutil.rmtree(self.work)
+        """Remove the work, all at once or not at all as others see it, and what runs left that were killed."""
+        with suppress(FileNotFoundError):
+            os.replace(self.work, self.out / f".work.{uuid4().hex}.part")
         for left in [*self.out.glob(".*.part"), *(self.out / ROWS).glob(".*.part")]:
-            left.unlink(missing_ok=True)
+            if left.is_dir():
+                shutil.rmtree(left)
+            else:
+                left.unlink(missing_ok=True)
 
     def give_up(self) -> None:
         """Remove the folder of a run that found something wrong with the rows before anything was spent."""
