@@ -240,6 +240,11 @@ class Watching:
     def describe(self) -> str:
         return self.engine.describe()
 
+    @contextmanager
+    def held(self) -> Iterator[Watching]:
+        with self.engine.held() as engine:
+            yield Watching(engine, self.folder)
+
     def run(
         self, job: Callable[[Any, Any], Any], shared: Any, tasks: Sequence[Any], *, tick: Tick | None = None
     ) -> Generator[tuple[int, Any], None, None]:
