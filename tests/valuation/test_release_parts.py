@@ -35,6 +35,7 @@ from dataworth.engines.engine import Engine
 from dataworth.engines.local import Local
 from dataworth.errors import BudgetExceeded, DataError, InputError, LedgerError, MethodError, WeakDelta
 from dataworth.privacy.mechanisms import SecureSource
+from dataworth.records import Unit
 from dataworth.records.stored_release import StoredRelease
 from dataworth.valuation import part_memory, release_parts
 from dataworth.valuation.part_job import PartJob
@@ -92,7 +93,7 @@ def owned(draw: st.DrawFn) -> tuple[Problem, dict[str, Any], list[int], int, dic
     who = draw(st.sampled_from(known))
     if who:
         columns["who"] = draw(st.lists(st.sampled_from(who), min_size=n, max_size=n))
-    units: list[dw.Unit] = [dw.Row(), dw.Owner(1), dw.Owner(3)] if who else [dw.Row()]
+    units: list[Unit] = [dw.Row(), dw.Owner(1), dw.Owner(3)] if who else [dw.Row()]
     unit = draw(st.sampled_from(units))
     sizes = draw(st.lists(st.integers(0, n), min_size=1, max_size=4))
     asked = {
