@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import tempfile
 import warnings
-from collections.abc import Generator
 from itertools import product
 from pathlib import Path
 from typing import Any, Literal
@@ -28,7 +27,7 @@ from dataworth.valuation.part_job import PartJob
 from dataworth.valuation.part_run import Setting
 from dataworth.valuation.ring_values import value_rings
 from tests.strategies import Problem, classification_problems
-from tests.valuation.streaming_problems import files_of, judges, some_rows, table_of, write_files
+from tests.valuation.streaming_problems import Stopped, files_of, judges, some_rows, table_of, write_files
 
 METHOD = KNNShapley(k=3)
 
@@ -208,36 +207,16 @@ def test_dask_gives_the_same_bytes(rows: Path, tmp_path: Path, workers: int, thr
 # -- runs that were stopped -------------------------------------------------------------------------
 
 
-class Stopped:
-    """An engine that stops when so many jobs were done, counted over all passes, and says how many there were."""
-
-    def __init__(self, at: int | None) -> None:
-        self.engine, self.at, self.done = Local(1), at, 0
-        self.workers, self.processes = 1, 1
-
-    def describe(self) -> str:
-        return "stopped"
-
-    def run(self, job: Any, shared: Any, tasks: Any, *, tick: Any = None) -> Generator[tuple[int, Any], None, None]:
-        def stopping(shared: Any, task: Any) -> Any:
-            if self.done == self.at:
-                raise KeyboardInterrupt
-            self.done += 1
-            return job(shared, task)
-
-        yield from self.engine.run(stopping, shared, tasks, tick=tick)
-
-
 def test_a_run_stopped_at_any_job_goes_on_to_the_same_bytes(rows: Path, tmp_path: Path) -> None:
-    all_jobs = Stopped(None)
+    all_jobs = Stopped(Local(1), None)
     whole = files_of(value(rows, tmp_path / "whole", engine=all_jobs, error=0.1))
     parts = len(whole)
     assert all_jobs.done == 3 * parts + 1
     for at in range(0, 3 * parts + 1, 4):
         out = tmp_path / str(at)
         with pytest.raises(KeyboardInterrupt):
-            value(rows, out, engine=Stopped(at), error=0.1)
-        left = Stopped(None)
+            value(rows, out, engine=Stopped(Local(1), at), error=0.1)
+        left = Stopped(Local(1), None)
         assert files_of(value(rows, out, engine=left, error=0.1)) == whole
         assert left.done == 3 * parts + 1 - at + (at > parts)  # edges are small, and chosen again
 
@@ -249,7 +228,7 @@ def test_counts_of_other_edges_are_not_taken_over(rows: Path, tmp_path: Path, mo
     with monkeypatch.context() as patch:
         patch.setattr(ring_values, "choose_edges", lambda *given: choose(*given)[:, ::2])
         with pytest.raises(KeyboardInterrupt):
-            value(rows, tmp_path / "out", engine=Stopped(2 * len(whole)), error=0.1)
+            value(rows, tmp_path / "out", engine=Stopped(Local(1), 2 * len(whole)), error=0.1)
     assert files_of(value(rows, tmp_path / "out", error=0.1)) == whole
 
 
