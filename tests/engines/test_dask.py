@@ -412,12 +412,55 @@ def test_it_says_where_it_runs(client: Any) -> None:
     assert Dask(client).describe() == "Dask, through a client"
 
 
+def test_a_held_cluster_is_made_once_and_closed_at_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    made: list[Any] = []
+    real = distributed.LocalCluster
+
+    def make(**more: Any) -> Any:
+        made.append(real(**more))
+        return made[-1]
+
+    monkeypatch.setattr(distributed, "LocalCluster", make)
+    engine = Dask(workers=2, processes=False)
+    with engine.held() as held:
+        found = [sorted(held.run(pow, 10, tasks)) for tasks in ([3, 1], [2])]
+        with held.held() as again:
+            found.append(list(again.run(pow, 2, [5])))
+        assert found == [[(0, 1000), (1, 10)], [(0, 100)], [(0, 32)]]
+        assert (held.describe(), held.workers, held.processes) == (engine.describe(), 2, 1)
+        assert len(made) == 1
+        assert made[0].status.name == "running"
+    assert made[0].status.name == "closed"
+    assert list(engine.run(pow, 2, [3])) == [(0, 8)]  # as before, a cluster of its own
+    assert len(made) == 2
+
+
+def test_a_held_cluster_is_closed_after_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    made: list[Any] = []
+    real = distributed.LocalCluster
+
+    def make(**more: Any) -> Any:
+        made.append(real(**more))
+        return made[-1]
+
+    monkeypatch.setattr(distributed, "LocalCluster", make)
+    with pytest.raises(ZeroDivisionError), Dask(workers=1, processes=False).held() as held:
+        list(held.run(pow, 0, [-1]))
+    assert made[0].status.name == "closed"
+
+
+def test_a_held_client_is_left_open(client: Any) -> None:
+    with Dask(client).held() as held:
+        assert list(held.run(pow, 2, [3])) == [(0, 8)]
+    assert client.status == "running"
+
+
 def test_it_counts_jobs_at_a_time_and_processes(client: Any) -> None:
     def counted(*given: Any, **setting: Any) -> tuple[int, int]:
         engine = Dask(*given, **setting)
         return engine.workers, engine.processes
 
-    assert counted(workers=3, threads=2) == (6, 3)
+    assert counted(workers=3, threads=2) == (6, 4)
     assert counted(workers=3, threads=2, processes=False) == (6, 1)
     assert counted(client) == counted(client.scheduler.address) == (2, 2)
     with started(WORKER.format(first=""), client.scheduler.address) as worker:

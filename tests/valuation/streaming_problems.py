@@ -5,7 +5,8 @@ from __future__ import annotations
 import hashlib
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -15,11 +16,41 @@ import pyarrow.parquet as pq
 
 import dataworth as dw
 from dataworth.data.sources import Source
+from dataworth.engines.engine import Engine
 from dataworth.engines.local import Local
 from dataworth.records.stored import StoredValues
 from dataworth.valuation.streaming import value_source
 
 METHOD = dw.ThresholdKNNShapley(radius=0.8)
+
+
+class Stopped:
+    """An engine that is stopped when it has done so many jobs, counted over all passes; it counts them.
+
+    Args:
+        engine: Does them.
+        at: How many; all of them by default.
+        error: What stops it.
+    """
+
+    def __init__(self, engine: Engine, at: int | None = None, error: type[BaseException] = KeyboardInterrupt) -> None:
+        self.engine, self.at, self.error, self.done = engine, at, error, 0
+        self.workers, self.processes = 2, 1
+
+    def describe(self) -> str:
+        return self.engine.describe()
+
+    def held(self) -> AbstractContextManager[Engine]:
+        return nullcontext(self)
+
+    def run(self, job: Any, shared: Any, tasks: Any, *, tick: Any = None) -> Generator[tuple[int, Any], None, None]:
+        def stopping(shared: Any, task: Any) -> Any:
+            if self.done == self.at:
+                raise self.error("stopped")
+            self.done += 1
+            return job(shared, task)
+
+        yield from self.engine.run(stopping, shared, tasks, tick=tick)
 
 
 def some_rows(n: int, *, seed: int = 0, width: int = 3, classes: int = 3) -> tuple[Any, Any]:

@@ -25,13 +25,12 @@ from numpy.typing import NDArray
 
 import dataworth as dw
 from dataworth.data.sources import Source
-from dataworth.engines.engine import Engine
 from dataworth.engines.local import Local
 from dataworth.errors import DataError, InputError, MethodError
 from dataworth.records.stored import StoredValues
 from dataworth.valuation.credit_parts import credit_source
 from tests.valuation.likeness_problems import Problem, blobs, brightness, problems, taxi
-from tests.valuation.streaming_problems import write_files
+from tests.valuation.streaming_problems import Stopped, write_files
 
 METHOD = dw.SimilarityMatch(k=4, temperature=0.1)
 
@@ -219,26 +218,6 @@ def test_what_is_told_of_a_run(sides: tuple[Source, dw.Items, dw.Items], tmp_pat
 # -- runs that were stopped -------------------------------------------------------------------------
 
 
-class Stopped:
-    """An engine that is stopped at its k-th result, counted over both passes; it counts what it did."""
-
-    def __init__(self, engine: Engine, at: int = 10**9) -> None:
-        self.engine, self.at, self.jobs = engine, at, 0
-        self.workers, self.processes = 2, 1
-
-    def describe(self) -> str:
-        return self.engine.describe()
-
-    def run(self, job: Any, shared: Any, tasks: Any, *, tick: Any = None) -> Generator[tuple[int, Any], None, None]:
-        def stopping(shared: Any, task: Any) -> Any:
-            if self.jobs == self.at:
-                raise KeyboardInterrupt
-            self.jobs += 1
-            return job(shared, task)
-
-        yield from self.engine.run(stopping, shared, tasks, tick=tick)
-
-
 def test_a_run_stopped_at_any_job_goes_on_to_the_same_bytes(
     sides: tuple[Source, dw.Items, dw.Items], tmp_path: Path
 ) -> None:
@@ -253,7 +232,7 @@ def test_a_run_stopped_at_any_job_goes_on_to_the_same_bytes(
             StoredValues.open(out)
         seen = Stopped(Local(1))
         assert files_of(credit(made, source, out, engine=seen)) == whole
-        assert seen.jobs == jobs - at
+        assert seen.done == jobs - at
 
 
 @pytest.mark.slow
@@ -301,7 +280,7 @@ def test_damaged_matches_are_found_again(sides: tuple[Source, dw.Items, dw.Items
     assert files_of(credit(made, source, tmp_path / "out", engine=seen)) == files_of(
         credit(made, source, tmp_path / "whole")
     )
-    assert seen.jobs == 2 * 11 - 3
+    assert seen.done == 2 * 11 - 3
 
 
 def test_a_finished_folder_is_returned_at_once(
@@ -452,7 +431,7 @@ def test_too_few_items_are_told_before_any_is_matched(sides: tuple[Source, dw.It
         seen = Stopped(Local(1))
         with pytest.raises(MethodError, match=r"k=4 training items .* there are 2; use a smaller k"):
             credit(made, few, tmp_path / "out", survey=survey, engine=seen)
-        assert seen.jobs == jobs
+        assert seen.done == jobs
 
 
 def test_ids_that_repeat_are_told(tmp_path: Path) -> None:

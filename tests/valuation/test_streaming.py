@@ -35,7 +35,7 @@ from dataworth.valuation.part_memory import parse_memory
 from dataworth.valuation.parts_kept import PartsKept
 from dataworth.valuation.streaming import value_source
 from tests.strategies import Problem, classification_problems
-from tests.valuation.streaming_problems import METHOD, files_of, judges, some_rows, table_of, write_files
+from tests.valuation.streaming_problems import METHOD, Stopped, files_of, judges, some_rows, table_of, write_files
 
 SEMIVALUES: tuple[Any, ...] = ("shapley", "banzhaf", "leave-one-out", dw.Beta(4, 1), dw.Beta(0.5, 2.5))
 
@@ -187,26 +187,6 @@ def test_dask_gives_the_same_bytes(rows: Path, tmp_path: Path, workers: int, thr
 
 
 # -- runs that were stopped -------------------------------------------------------------------------
-
-
-class Stopped:
-    """An engine that is stopped at its k-th result, counted over all passes."""
-
-    def __init__(self, engine: Engine, at: int, error: type[BaseException]) -> None:
-        self.engine, self.left, self.error = engine, at, error
-        self.workers, self.processes = 2, 1
-
-    def describe(self) -> str:
-        return "stopped"
-
-    def run(self, job: Any, shared: Any, tasks: Any, *, tick: Any = None) -> Generator[tuple[int, Any], None, None]:
-        def stopping(shared: Any, task: Any) -> Any:
-            if not self.left:
-                raise self.error("stopped")
-            self.left -= 1
-            return job(shared, task)
-
-        yield from self.engine.run(stopping, shared, tasks, tick=tick)
 
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt, OSError])

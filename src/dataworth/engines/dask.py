@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import CancelledError
 from contextlib import contextmanager, nullcontext
+from copy import copy
 from importlib.util import find_spec
 from itertools import islice
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
@@ -60,7 +61,8 @@ class Dask:
 
     Args:
         where: The address of a scheduler, such as ``"tcp://10.0.0.1:8786"``, or a ``distributed.Client``, which
-            is left open. Without either, a cluster on this machine is made for each run and closed after it.
+            is left open. Without either, a cluster on this machine is made for each run and closed after it, or for
+            several by :meth:`held`.
         workers: Of a cluster made here: how many; by default one for each core this process may use.
         threads: Of a cluster made here: how many threads each worker has; by default one.
         processes: Of a cluster made here: whether workers are processes, the default, or threads of this one.
@@ -105,6 +107,7 @@ class Dask:
         if isinstance(patience, bool) or not isinstance(patience, (int, float)) or not 0 < patience < float("inf"):
             raise InputError(f"patience must be a positive number of seconds, not {patience!r}")
         self._patience = float(patience)
+        self._client: Client | None = None  # of the cluster that is held
 
     @property
     def workers(self) -> int:
@@ -120,13 +123,15 @@ class Dask:
 
     @property
     def processes(self) -> int:
-        """How many processes the workers are; of a cluster that is there already, those it has now.
+        """How many processes take memory for jobs: the workers and, for a cluster made here, this one that leads it.
+
+        Of a cluster that is there already it is the workers that it has now.
 
         Raises:
             InputError: No scheduler answers, or it has no worker.
         """
         if self._where is None:
-            return self._workers if self._processes else 1
+            return self._workers + 1 if self._processes else 1
         return len({_process_of(address) for address in self._there()})
 
     def _there(self) -> dict[str, int]:
@@ -134,6 +139,20 @@ class Dask:
         with self._connected() as client:
             _wait_for_worker(client, self._patience)
             return {str(address): int(threads) for address, threads in client.nthreads().items()}
+
+    @contextmanager
+    def held(self) -> Iterator[Dask]:
+        """This engine for several runs in a row: a cluster that is made here, or a connection, lasts for all of them.
+
+        Example:
+            >>> with Dask(workers=1, processes=False).held() as engine:
+            ...     [list(engine.run(pow, 10, [2])), list(engine.run(pow, 10, [3]))]
+            [[(0, 100)], [(0, 1000)]]
+        """
+        with self._connected() as client:
+            engine = copy(self)
+            engine._client = client
+            yield engine
 
     def describe(self) -> str:
         """Where jobs run, in a few words."""
@@ -178,7 +197,9 @@ class Dask:
     def _connected(self) -> Iterator[Client]:
         from distributed import Client
 
-        if self._where is None:
+        if self._client is not None:
+            yield self._client
+        elif self._where is None:
             with self._made() as client:
                 yield client
         elif isinstance(self._where, str):

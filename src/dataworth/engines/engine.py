@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Generator, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from typing import Protocol, TypeVar
 
 from threadpoolctl import ThreadpoolController
@@ -35,7 +35,7 @@ class Engine(Protocol):
 
     @property
     def processes(self) -> int:
-        """How many processes jobs run in.
+        """How many processes take memory for them: those that jobs run in and, on the same machine, this one.
 
         Raises:
             InputError: That cannot be known, as nothing answers where jobs would run.
@@ -69,6 +69,10 @@ class Engine(Protocol):
         Raises:
             BaseException: The error of a job, unchanged, as soon as one fails; jobs not yet begun are dropped.
         """
+        ...
+
+    def held(self) -> AbstractContextManager[Engine]:
+        """This engine for several runs in a row: what each would make for itself is made once, and kept to the end."""
         ...
 
     def describe(self) -> str:

@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from contextlib import AbstractContextManager, nullcontext
 from itertools import islice
 from typing import TypeVar
 from uuid import uuid4
@@ -42,6 +43,10 @@ class Local:
 
     def __init__(self, workers: int | None = None) -> None:
         self.workers = _cores() if workers is None else positive("workers", workers)
+
+    def held(self) -> AbstractContextManager[Local]:
+        """This engine: threads are made anew for each run, which takes no time."""
+        return nullcontext(self)
 
     def describe(self) -> str:
         """Where jobs run, in a few words."""

@@ -116,10 +116,11 @@ def credit_source(
         return run
     if survey and not run.kept.surveyed.exists():
         _survey(job, run)
-    at, distance = _match(job, run)
-    share = matching.credit(distance, job.worth, method.temperature)
-    told = _Shared(job, run.kept, at, share)
-    figures = run.add_values(_add, told, told.weights)
+    with run.at_work() as passes:
+        at, distance = _match(job, passes)
+        share = matching.credit(distance, job.worth, method.temperature)
+        told = _Shared(job, run.kept, at, share)
+        figures = passes.add_values(_add, told, told.weights)
     run.kept.check_values(run.parts)
     _write(_table(job, run, at, distance, share), run.kept.out / ATTRIBUTIONS)
 

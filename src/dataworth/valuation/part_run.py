@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypeVar
 
@@ -115,6 +116,12 @@ class PartRun:
         rows = asked or rows_that_fit(source, need, how.memory, how.engine, kept.rows_of_a_part())
         kept.begin(rows, disk)
         return cls(source, os.fspath(how.out), source.parts(rows), rows, kept, how.engine, how.progress)
+
+    @contextmanager
+    def at_work(self) -> Iterator[PartRun]:
+        """The run with its engine held, for passes in a row."""
+        with self.engine.held() as engine:
+            yield replace(self, engine=engine)
 
     def add_values(
         self, job: Callable[[Shared, Part], Figures], shared: Shared, key: str, title: str = "Adding values"

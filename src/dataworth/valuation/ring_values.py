@@ -76,15 +76,18 @@ def value_rings(job: PartJob, method: KNNShapley, how: Setting, *, error: float 
         return run
     if how.survey:
         survey_rows(job, run)
-    found = _first_pass(_Lists(job, run.kept, listed), run)
-    job.check_files()
-    if not found.n:
-        raise DataError(f"no row of {job.source} passes")
-    edges = _edges(job, run, found)
-    counts = _second_pass(_Rings(job, run.kept, edges), run) if found.others else _ranked_in(job, edges, found)[1]
-    job.check_files()
-    given, bound = _given(job, method, run.kept, edges, found, counts)
-    figures = run.add_values(_add, given, given.digest)
+    with run.at_work() as passes:
+        found = _first_pass(_Lists(job, run.kept, listed), passes)
+        job.check_files()
+        if not found.n:
+            raise DataError(f"no row of {job.source} passes")
+        edges = _edges(job, passes, found)
+        counts = (
+            _second_pass(_Rings(job, run.kept, edges), passes) if found.others else _ranked_in(job, edges, found)[1]
+        )
+        job.check_files()
+        given, bound = _given(job, method, run.kept, edges, found, counts)
+        figures = passes.add_values(_add, given, given.digest)
     job.check_files()
 
     def about(rows: int) -> dict[str, str | int | float]:

@@ -186,10 +186,11 @@ def _value_links(
         links.take_over(earlier[0], [part for part in run.parts if part.file in known])
     nothing = np.empty(0)
     told = _Shared(job, method, run.kept, links, spill, nothing, nothing)
-    same, other = _weights(told, _first_pass(told, run))
-    job.check_files()
-    told = replace(told, same=same, other=other)
-    figures = run.add_values(_add, told, told.weights)
+    with run.at_work() as passes:
+        same, other = _weights(told, _first_pass(told, passes))
+        job.check_files()
+        told = replace(told, same=same, other=other)
+        figures = passes.add_values(_add, told, told.weights)
     job.check_files()
     if lasting:
         links.note(run.rows_of_a_part)
