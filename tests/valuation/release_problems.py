@@ -81,8 +81,8 @@ def answer(found: Any, owner: Any) -> list[Any]:
 
 
 @contextmanager
-def at_moment(number: int, act: Callable[[], None]) -> Iterator[list[int]]:
-    """Do something at one of the moments at which files take their place or the ledger takes a step.
+def at_moment(out: Path, number: int, act: Callable[[], None]) -> Iterator[list[int]]:
+    """Do something at one of the moments at which files of a folder take their place or the ledger takes a step.
 
     Yields:
         A list whose only entry is how many moments have passed.
@@ -95,6 +95,9 @@ def at_moment(number: int, act: Callable[[], None]) -> Iterator[list[int]]:
         passed[0] += 1
 
     def replace(source: Any, target: Any) -> None:
+        if not Path(target).is_relative_to(out):  # compiled code is kept in files, too
+            inner(source, target)
+            return
         moment()
         inner(source, target)
         moment()
@@ -106,7 +109,7 @@ def at_moment(number: int, act: Callable[[], None]) -> Iterator[list[int]]:
 def child(rows: str, out: str, ledger: str, key: str, at: str) -> None:
     """A release for a process of its own, which is killed at a moment."""
     source, held = Source.open(rows, **COLUMNS), dw.Ledger.open(ledger)
-    with at_moment(int(at), lambda: os.kill(os.getpid(), signal.SIGKILL)):
+    with at_moment(Path(out), int(at), lambda: os.kill(os.getpid(), signal.SIGKILL)):
         release(source, Path(out), ledger=held, request_key=key or None)
 
 

@@ -72,14 +72,14 @@ def test_numbers_and_limits_are_those_of_all_rows_in_memory(who: list[str], kind
 def test_damaged_heaps_are_named(tmp_path: Path) -> None:
     rows = rows_of(str(tmp_path), {"who": ["ann", "bob", "cyd"] * 5}, [15], dw.Owner(2))
     rows.find(Local(1), False)
-    for file in (tmp_path / "kept").glob("found-*"):
+    for file in (tmp_path / "kept").rglob("found-*"):
         file.write_bytes(bytes(255 - byte for byte in file.read_bytes()))
     for part in rows.parts:
         with pytest.raises(DataError, match="is damaged or gone"):
             rows.of(part, part.rows)
-    for file in (tmp_path / "kept").glob("found-*"):
+    for file in (tmp_path / "kept").rglob("found-*"):
         file.unlink()
-    next((tmp_path / "kept").glob("dealt-*")).write_bytes(b"")
+    next((tmp_path / "kept").rglob("dealt-*")).write_bytes(b"")
     with pytest.raises(DataError, match="is damaged or gone"):
         rows.find(Local(1), False)
 

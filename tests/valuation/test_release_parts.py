@@ -39,6 +39,7 @@ from dataworth.records import Unit
 from dataworth.records.stored_release import StoredRelease
 from dataworth.valuation import part_memory, release_parts
 from dataworth.valuation.part_job import PartJob
+from dataworth.valuation.release_kept import Begun, ReleaseKept
 from dataworth.valuation.release_parts import release_source
 from tests.privacy.checks import Scripted, new_ledger, spent
 from tests.strategies import Problem, classification_problems
@@ -208,13 +209,14 @@ def test_parts_workers_and_links_on_disk_change_no_byte(rows: Path, tmp_path: Pa
     assert [len(found[0]) for found in bytes_.values()] == [15 + 3, 9 + 3, 3 + 3]
 
 
-def test_dask_gives_the_same_bytes(rows: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("processes", [False, pytest.param(True, marks=pytest.mark.slow)])
+def test_dask_gives_the_same_bytes(rows: Path, tmp_path: Path, processes: bool) -> None:
     pytest.importorskip("distributed")
     from dataworth.engines.dask import Dask
 
     with without_accountant(), mock.patch("time.strftime", return_value="then"):
-        for name, engine in {"here": Local(1), "dask": Dask(workers=1, threads=2, processes=False)}.items():
-            release(rows, tmp_path / name, engine=engine, ledger=None, insecure_seed=4)
+        for name, engine in {"here": Local(1), "dask": Dask(workers=1, threads=2, processes=processes)}.items():
+            release(rows, tmp_path / name, engine=engine, ledger=None, insecure_seed=4, unit=dw.Owner(5))
     assert bytes_of(tmp_path / "here") == bytes_of(tmp_path / "dask")
 
 
@@ -453,7 +455,7 @@ def test_a_key_is_for_one_request_and_for_the_files_that_were_counted(
     dw.release_points(in_memory, judges(), ledger=ledger, request_key="memory", **ASK)
     with pytest.raises(LedgerError, match="rows in memory"):
         release(rows, tmp_path / "two", ledger=ledger, request_key="memory")
-    with pytest.raises(MethodError, match="same call of release_source"):
+    with pytest.raises(MethodError, match="of the same files and with the same request key"):
         dw.release_points(in_memory, judges(), ledger=ledger, request_key="june", **ASK).for_owner("0")
     assert not (tmp_path / "two").exists()
     assert spent(path)[2] == 2
@@ -509,6 +511,44 @@ def test_a_run_stopped_at_any_job_is_charged_once_and_ends_with_the_same_answers
             assert {name for name in whole if mine_now[name] != whole[name]} <= {"manifest.json"}  # its number
 
 
+def test_two_runs_in_one_folder_are_one_release(rows: Path, tmp_path: Path) -> None:
+    """The note of the first is that of both."""
+    noted: list[str] = []
+    barrier = threading.Barrier(2)
+    inner = ReleaseKept.begin
+
+    def begin(self: ReleaseKept, begun: Begun, disk: int) -> Begun:
+        barrier.wait()
+        there = inner(self, begun, disk)
+        noted.append(there.request_key)
+        raise KeyboardInterrupt
+
+    def run() -> None:
+        with pytest.raises(KeyboardInterrupt):
+            release(rows, tmp_path / "out", ledger=None, insecure_seed=1)
+
+    with without_accountant(), mock.patch.object(ReleaseKept, "begin", begin):
+        both = [threading.Thread(target=run) for _ in range(2)]
+        for one in both:
+            one.start()
+        for one in both:
+            one.join()
+    assert len(noted) == 2
+    assert len(set(noted)) == 1
+
+
+def test_other_memory_and_workers_go_on_with_a_run(rows: Path, tmp_path: Path) -> None:
+    """Heaps of owners are dealt anew if there shall be another number of them."""
+    with without_accountant(), mock.patch("time.strftime", return_value="then"):
+        more = {"ledger": None, "insecure_seed": 3, "unit": dw.Owner(5)}
+        release(rows, tmp_path / "whole", **more)
+        with mock.patch.object(release_parts, "heaps_for", side_effect=(3, 5)):
+            with pytest.raises(KeyboardInterrupt):
+                release(rows, tmp_path / "out", engine=Stopped(Local(1), 16, KeyboardInterrupt), **more)
+            release(rows, tmp_path / "out", engine=Local(2), **more)
+    assert bytes_of(tmp_path / "out") == bytes_of(tmp_path / "whole")
+
+
 @pytest.mark.parametrize("step", ["looked up", "spent", "outbox written", "before commit", "committed"])
 def test_a_run_that_dies_while_it_is_charged(rows: Path, tmp_path: Path, step: str) -> None:
     """It is charged once, and what the ledger keeps is what comes out."""
@@ -543,7 +583,7 @@ def few(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, int]:
     """A few rows, and how many moments a release of them has."""
     folder = tmp_path_factory.mktemp("few")
     rows = write_owned(folder / "rows", 36)
-    with new_ledger() as (ledger, _), at_moment(-1, lambda: None) as passed:
+    with new_ledger() as (ledger, _), at_moment(folder / "counted", -1, lambda: None) as passed:
         release(rows, folder / "counted", ledger=ledger)
     return rows, passed[0]
 
@@ -611,7 +651,7 @@ def check_stopped(few: tuple[Path, int], tmp_path: Path, start: int, step: int) 
     with new_ledger(100, "0.1") as (ledger, path):
         for done, at in enumerate(range(start, moments, step)):
             out = tmp_path / str(at)
-            with pytest.raises(EndedError), at_moment(at, end):
+            with pytest.raises(EndedError), at_moment(out, at, end):
                 release(rows, out, ledger=ledger)
             assert spent(path)[2] in (done, done + 1)
             stored = again(rows, out, ledger, None)

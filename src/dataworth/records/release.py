@@ -234,11 +234,17 @@ class Release(NotCovered):
         owners = self._known_rows()["owners"]
         return self._answer(np.flatnonzero(rows_of_owner(owners, owner)))
 
-    def _known_rows(self) -> Mapping[str, NDArray[Any]]:
+    def check_values(self) -> None:
+        """Make sure that owners' values are with it.
+
+        Raises:
+            MethodError: They are not; the message says where they are.
+        """
         if self.recipe:
             raise MethodError(
-                "the values of this release are in files and not in the ledger; the same call of release_source, with "
-                "the same request key, makes them again for nothing"
+                "the ledger keeps the noisy counts of this release, but not the values, which are of rows in files: "
+                "asking once more as before, of the same files and with the same request key, writes them again for "
+                "nothing"
             )
         if not self.rows:
             raise MethodError(
@@ -246,6 +252,9 @@ class Release(NotCovered):
                 "in files are in the folder too (StoredRelease.open), those of others in the ledger: `dataworth "
                 "deliver` writes them again for nothing"
             )
+
+    def _known_rows(self) -> Mapping[str, NDArray[Any]]:
+        self.check_values()
         return self.rows
 
     def _answer(self, mine: NDArray[np.intp]) -> Answer:

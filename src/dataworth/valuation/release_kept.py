@@ -118,8 +118,11 @@ class ReleaseKept:
             told = json.loads(self._note.read_text("utf-8"))
             job, begun = told["job"], Begun(int(told["rows of a part"]), str(told["request key"]))
         except FileNotFoundError:
-            self._check_empty()
-            return None
+            if self._is_empty():
+                return None
+            if self._note.exists():  # another run took its note just now
+                return self.begun(request_key)
+            raise InputError(f"{str(self.out)!r} holds other files; name a new folder for the release") from None
         except (KeyError, TypeError, ValueError):
             raise DataError(f"{str(self._note)!r} is damaged; name a new folder for the release") from None
         if job != self.job or request_key not in (None, begun.request_key):
@@ -128,45 +131,62 @@ class ReleaseKept:
             )
         return begun
 
-    def _check_empty(self) -> None:
-        """Nothing is there, but for what a run leaves that was stopped before it took its note."""
-        if not self.out.exists():
-            return
+    def _is_empty(self) -> bool:
+        """Whether nothing is there, but for what a run leaves that was stopped before it took its note."""
         begun = {self.work, self.out / ROWS}
         begun |= set(self.work.glob(f".{self._note.name}.*")) if self.work.is_dir() else set()
         left = tuple(f"{path}{os.sep}" for path in self.out.glob(".work.*.part"))
-        if any(path not in begun and not f"{path}{os.sep}".startswith(left) for path in self.out.rglob("*")):
-            raise InputError(f"{str(self.out)!r} holds other files; name a new folder for the release")
+        return all(path in begun or f"{path}{os.sep}".startswith(left) for path in self.out.rglob("*"))
 
-    def begin(self, begun: Begun, disk: int) -> None:
+    def begin(self, begun: Begun, disk: int) -> Begun:
         """Make the folder and note what the release will be known by, so that the disk has it before anything else.
 
         Args:
-            begun: The note.
+            begun: The note, unless there is one already.
             disk: How many bytes of links will be kept, if that is known.
+
+        Returns:
+            The note that is there: of several runs that begin at once, that of the first.
 
         Raises:
             InputError: The folder cannot be made, or the disk has too little room.
         """
+        there = self.begun(None)
+        if there is not None:
+            return there
         try:
-            for folder in (self.out, self.work, self.out / ROWS):
-                folder.mkdir(mode=0o700, exist_ok=True)
-                folder.chmod(0o700)
-            free = shutil.disk_usage(self.out).free
+            free = shutil.disk_usage(self.out.parent).free
             if disk > free:
                 raise InputError(
                     f"the links take {disk / 1e9:,.1f} GB, but {str(self.out)!r} has room for {free / 1e9:,.1f} GB; "
                     "spill=False keeps none"
                 )
-            told = {"job": self.job, "rows of a part": begun.rows, "request key": begun.request_key}
-            with whole_file(self._note, secret=True) as temporary, temporary.open("w", encoding="utf-8") as file:
-                file.write(json.dumps(told))
-                file.flush()
-                os.fsync(file.fileno())
+            for folder in (self.out, self.work, self.out / ROWS):
+                folder.mkdir(mode=0o700, exist_ok=True)
+                folder.chmod(0o700)
+            self._write_note(begun)
             for folder in (self.work, self.out, self.out.parent):
                 _remember_names(folder)
         except OSError as trouble:
             raise InputError(f"{str(self.out)!r} cannot be written: {trouble.strerror}") from trouble
+        return self.begun(None) or begun
+
+    def _write_note(self, begun: Begun) -> None:
+        told = {"job": self.job, "rows of a part": begun.rows, "request key": begun.request_key}
+        temporary = self._note.with_name(f".{self._note.name}.{uuid4().hex}.part")
+        try:
+            with open(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as file:
+                file.write(json.dumps(told))
+                file.flush()
+                os.fsync(file.fileno())
+            try:
+                os.link(temporary, self._note)  # which replaces nothing
+            except FileExistsError:
+                return
+            except OSError:  # a file system without links
+                os.replace(temporary, self._note)
+        finally:
+            temporary.unlink(missing_ok=True)
 
     def clear(self) -> None:
         """Remove the work, all at once or not at all as others see it, and what runs left that were killed."""

@@ -51,7 +51,7 @@ class RowsOfOwners:
         source: The files, with owners.
         unit: With how many rows an owner may bring, if there is a limit.
         parts: All parts.
-        folder: Where heaps are kept: there already, and for its owner's eyes only.
+        work: Where heaps are kept: a folder that is there already, for its owner's eyes only.
         heaps: How many.
         memory: What a worker may take, in bytes.
     """
@@ -59,9 +59,14 @@ class RowsOfOwners:
     source: Source
     unit: Unit
     parts: Sequence[Part]
-    folder: Path
+    work: Path
     heaps: int
     memory: int
+
+    @property
+    def folder(self) -> Path:
+        """Where these heaps are: another number of them, as another memory asks for, is dealt anew."""
+        return self.work / f"owners-{self.heaps}"
 
     def find(self, engine: Engine, progress: bool | None) -> None:
         """Deal all rows and look at all heaps, but for what was done before.
@@ -70,6 +75,7 @@ class RowsOfOwners:
             InputError: The rows of one owner do not fit in the memory.
             DataError: Something that cannot be a name, or a file that is damaged.
         """
+        self.folder.mkdir(mode=0o700, exist_ok=True)
         parts = [part for part in self.parts if not self._dealt(part.number).exists()]
         heaps = [heap for heap in range(self.heaps) if not self._found(heap).exists()]
         if not heaps:

@@ -172,9 +172,9 @@ def release_source(
     rows = asked or rows_that_fit(source, need, memory_, engine, None if begun is None else begun.rows)
     if begun is None:
         begun = Begun(rows, request_key or secrets.token_hex(16))
-    kept.begin(begun, source.rows * _bits_of_a_row(job) if spill and source.filter is None else 0)
+    begun = kept.begin(begun, source.rows * _bits_of_a_row(job) if spill and source.filter is None else 0)
     a_worker = max((memory_ - PROGRAM * engine.processes) // engine.workers, 0)
-    run = _Run.of(job, made, kept, engine, rows, a_worker, spill, progress)
+    run = _Run.of(job, made, kept, engine, begun.rows, a_worker, spill, progress)
     if head is None:
         counted = run.count_all()
         request.warn_if_weak(counted.rows, stacklevel=2)
