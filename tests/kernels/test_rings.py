@@ -100,7 +100,10 @@ def test_more_rows_and_points_than_a_tile(metric: Any, dtype: Any, monkeypatch: 
     same_as_by_hand(x, rng.integers(-1, 3, 333), v, rng.integers(0, 3, 50), metric, edges, dtype)
 
 
-@pytest.mark.parametrize("shape", ["far outliers", "all equal", "near the unit of float32", "far from the centre"])
+@pytest.mark.parametrize(
+    "shape",
+    ["far outliers", "all equal", "near the unit of float32", "far from the centre", "one distance", "two distances"],
+)
 @pytest.mark.parametrize("metric", ["cosine", "euclidean"])
 def test_any_spread_of_distances(metric: Any, shape: str) -> None:
     """What defeats cells of equal width, a common bound on rounding, or float32 altogether, still gets its ring."""
@@ -113,9 +116,14 @@ def test_any_spread_of_distances(metric: Any, shape: str) -> None:
             x[:] = x[0]
         case "near the unit of float32":
             x = x[0] + 1e-7 * rng.normal(size=x.shape)
-        case _:
+        case "far from the centre":
             x += 1e5
     v = x[:6] + rng.choice([0.0, 1e-3], size=(6, 1))
+    if "distance" in shape:  # within each, distances differ by less than products are off
+        away = rng.normal(size=(700, 16)) * (np.arange(16) > 0)
+        away *= (1 + 1e-10 * rng.normal(size=(700, 1))) / np.linalg.norm(away, axis=1, keepdims=True)
+        v = np.eye(1, 16)
+        x = v + np.where(np.arange(700) % 3 == 0, 500.0 if shape == "two distances" else 0.5, 0.5)[:, None] * away
     edges = choose_edges(x, v, metric, len(x), 3, rings.MOST_RINGS)
     codes, point_codes = rng.integers(0, 2, len(x)), rng.integers(0, 2, len(v))
     same_as_by_hand(x, codes, v, point_codes, metric, edges)
