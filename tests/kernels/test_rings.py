@@ -123,7 +123,9 @@ def test_any_spread_of_distances(metric: Any, shape: str) -> None:
         away = rng.normal(size=(700, 16)) * (np.arange(16) > 0)
         away *= (1 + 1e-10 * rng.normal(size=(700, 1))) / np.linalg.norm(away, axis=1, keepdims=True)
         v = np.eye(1, 16)
-        x = v + np.where(np.arange(700) % 3 == 0, 500.0 if shape == "two distances" else 0.5, 0.5)[:, None] * away
+        far = 500.0 if shape == "two distances" else 0.5
+        turn = np.linalg.qr(rng.normal(size=(16, 16)))[0]  # or products of an axis would be off by nothing
+        x, v = (v + np.where(np.arange(700) % 3 == 0, far, 0.5)[:, None] * away) @ turn, v @ turn
     edges = choose_edges(x, v, metric, len(x), 3, rings.MOST_RINGS)
     codes, point_codes = rng.integers(0, 2, len(x)), rng.integers(0, 2, len(v))
     same_as_by_hand(x, codes, v, point_codes, metric, edges)
