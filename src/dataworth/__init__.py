@@ -90,6 +90,9 @@ if TYPE_CHECKING:  # what type checkers and editors see; a test keeps it the sam
     from dataworth.valuation.streaming import value_source
     from dataworth.valuation.synthesizing import self_check, synthesize
     from dataworth.valuation.updates import ThresholdIndex, UpdateCost, index_points
+    from dataworth.valuation.credit_parts import credit_source
+    from dataworth.valuation.release_parts import release_source
+    from dataworth.records.stored_release import StoredRelease
 
 __version__ = "0.1.0"
 
@@ -150,6 +153,7 @@ __all__ = [  # noqa: RUF022 - in the order of dir(), which a test pins
     "Shares",
     "SimilarityMatch",
     "Source",
+    "StoredRelease",
     "StoredValues",
     "Subsampled",
     "Synthesizer",
@@ -170,6 +174,7 @@ __all__ = [  # noqa: RUF022 - in the order of dir(), which a test pins
     "audit_epsilon",
     "audit_membership",
     "compare_values",
+    "credit_source",
     "discovery_curve",
     "embed_images",
     "embed_items",
@@ -194,6 +199,7 @@ __all__ = [  # noqa: RUF022 - in the order of dir(), which a test pins
     "read_points",
     "recalibrate",
     "release_points",
+    "release_source",
     "removal_curve",
     "self_check",
     "solve_game",
@@ -265,6 +271,7 @@ _HOMES = {
     "Shares": "records",
     "SimilarityMatch": "valuation.methods",
     "Source": "data.sources",
+    "StoredRelease": "records.stored_release",
     "StoredValues": "records.stored",
     "Subsampled": "valuation.methods",
     "Synthesizer": "synthesis.protocol",
@@ -284,6 +291,7 @@ _HOMES = {
     "audit_epsilon": "valuation.audits",
     "audit_membership": "valuation.audits",
     "compare_values": "valuation.comparison",
+    "credit_source": "valuation.credit_parts",
     "discovery_curve": "valuation.experiments",
     "embed_images": "valuation.embedding",
     "embed_items": "valuation.items",
@@ -308,6 +316,7 @@ _HOMES = {
     "read_points": "valuation",
     "recalibrate": "valuation.calibration",
     "release_points": "valuation.releases",
+    "release_source": "valuation.release_parts",
     "removal_curve": "valuation",
     "self_check": "valuation.synthesizing",
     "solve_game": "valuation.coalitions",

@@ -226,11 +226,11 @@ def hint_in(err: str) -> list[str]:
 def test_a_full_disk_loses_nothing(
     release: Any, run: Run, ledger: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def full(path: Path, text: str) -> NoReturn:
+    def full(path: Path) -> NoReturn:
         raise OSError(errno.ENOSPC, "No space left on device")
 
     with monkeypatch.context() as patch:
-        patch.setattr("dataworth.records.release._write", full)
+        patch.setattr("dataworth.records.release._new_file", full)
         done = release()
     refused(done, "No space left on device", "release 1 is charged and kept", code=1)
     assert not [path for path in tmp_path.iterdir() if "release" in path.name]
@@ -246,14 +246,15 @@ def test_a_stop_while_files_are_written_leaves_no_half(
 ) -> None:
     from dataworth.records import release as module
 
-    write = module._write
+    new_file = module._new_file
 
-    def stop(path: Path, text: str) -> None:
-        write(path, text[:10])
+    def stop(path: Path) -> NoReturn:
+        with new_file(path) as file:
+            file.write("half")
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(module, "_write", stop)
+        patch.setattr(module, "_new_file", stop)
         done = release()
     assert (done.code, done.out) == (130, "")
     assert not [path for path in tmp_path.iterdir() if "release" in path.name]

@@ -146,7 +146,7 @@ def test_knn_is_valued_within_the_error_that_is_asked(stream: Any, folder: Path)
     [
         (["--method", "knn", "--error", 0], "--error must be a number above 0"),
         ([*RADIUS, "--error", 0.1], "is worked out without error; leave error out"),
-        (["--method", "knn", "--keep-links"], "KNNShapley has no links to keep"),
+        (["--method", "knn", "--keep-links"], "KNNShapley has no links"),
     ],
 )
 def test_errors_that_cannot_be_are_refused(stream: Any, more: list[str], said: str) -> None:

@@ -355,8 +355,8 @@ def points(
     )  # fmt: skip
     about_rows = {"--bad": bad is not None, "--show-rows": show_rows, "--removal-model": removal_model is not None}
     streaming = Streaming(Parts(train, memory, engine, where), update, keep_links, spill, error)
-    others = {"--epsilon": epsilon, "--embed": embed, "--report": report}
-    streaming.check(method, out, {**about_rows, **{name: given is not None for name, given in others.items()}})
+    others = {"--embed": embed is not None, "--report": report is not None and epsilon is None}
+    streaming.check(method, out, about_rows | others, private=epsilon is not None)
     if epsilon is None:
         request.refuse_without_epsilon()
         if not streaming.asked:
@@ -365,7 +365,7 @@ def points(
         _refuse_report_words(report, removal_model, show_rows=show_rows)
         removal = _removal(training, removal_model) if report is not None else None
     else:
-        request.check(method, out, report, about_rows, embed=embed is not None)
+        request.check(method, out, report, about_rows, embed=embed is not None, in_parts=streaming.asked)
         removal = None
     options = training.options()
     refuse_unused(method, {"classes": classes, "dtype": dtype, **options})
@@ -386,7 +386,8 @@ def points(
     precision: DType = "float64" if dtype is Dtype.FLOAT64 else "float32"
     if streaming.asked and out is not None:
         streaming.run(
-            choice, validation, out, label=label, id=id_, owner=owner, features=split_names(features),
+            choice, validation, out, report, None if epsilon is None else request,
+            label=label, id=id_, owner=owner, features=split_names(features),
             classes=classes, dtype=precision, threads=threads, as_json=as_json,
         )  # fmt: skip
         return

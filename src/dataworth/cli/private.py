@@ -21,11 +21,13 @@ from dataworth.errors import DataworthError, InputError, MethodError
 
 if TYPE_CHECKING:
     from dataworth.cli.reading import Pair
+    from dataworth.data.sources import Source
+    from dataworth.engines.engine import Engine
     from dataworth.kernels.neighbors import DType
     from dataworth.privacy.ledger import Ledger
     from dataworth.privacy.ledger.charges import Remaining
-    from dataworth.records import Budget, Exhibit, Guarantee, Release
-    from dataworth.valuation.methods import Mechanism, PointMethod, ThresholdKNNShapley
+    from dataworth.records import Budget, Exhibit, Guarantee, Points, Release
+    from dataworth.valuation.methods import CappedLinks, Mechanism, PointMethod, ThresholdKNNShapley
 
 __all__ = [
     "MechanismName",
@@ -70,7 +72,14 @@ class Request:
                 raise InputError(f"--{name.replace('_', '-')} is about a private release; give --epsilon too")
 
     def check(
-        self, method: Method, out: Path | None, report: Path | None, exact: Mapping[str, object], *, embed: bool
+        self,
+        method: Method,
+        out: Path | None,
+        report: Path | None,
+        exact: Mapping[str, object],
+        *,
+        embed: bool,
+        in_parts: bool,
     ) -> None:
         """Refuse, before anything is read or spent, what a private release cannot do.
 
@@ -80,6 +89,7 @@ class Request:
             report: Where the operator's page goes.
             exact: Options that only exact values have, with whether they were given.
             embed: Whether texts or images are to be embedded on the way.
+            in_parts: Whether rows are worked on part by part: the folder may then be that of a run to go on with.
 
         Raises:
             InputError: Something is missing, cannot be used, or does not go together.
@@ -99,7 +109,8 @@ class Request:
         for option, needed in (("--delta", self.delta), ("--ledger", self.ledger), ("--out", out)):
             if needed is None:
                 raise InputError(f"a private release needs {option} too (see dataworth points --help)")
-        check_new_folder(out, "--out")
+        if not in_parts:
+            check_new_folder(out, "--out")
         check_report(report, "--report")
         build_mechanism(self.mechanism, self.links, self.probability)
         self._spend()
@@ -144,7 +155,11 @@ class Request:
         import dataworth as dw
 
         ledger = self._open()
-        with _told_if_spent(ledger, str(self.ledger)):
+        shown = _shown(str(self.ledger))
+        listed = (
+            f"dataworth budget {shown} lists it, and dataworth deliver {shown} NUMBER --out FOLDER gets it for nothing"
+        )
+        with _told_if_spent(ledger, listed):
             release = dw.release_points(
                 pair.train,
                 pair.validation,
@@ -160,6 +175,69 @@ class Request:
                 threads=threads,
             )
         hand_over(release, ledger, str(self.ledger), cast("Path", out), report, suggested=suggested, as_json=as_json)
+
+    def run_source(
+        self,
+        source: Source,
+        validation: Points,
+        method: PointMethod,
+        suggested: float | None,
+        out: Path,
+        report: Path | None,
+        *,
+        classes: Sequence[Any] | None,
+        dtype: DType,
+        engine: Engine,
+        memory: str,
+        spill: bool,
+        as_json: bool,
+    ) -> None:
+        """Make the release of rows in files, part by part, and print what may be printed.
+
+        Args:
+            source: The rows.
+            validation: The points that judge.
+            method: With its radius.
+            suggested: The radius, if the validation set suggested it.
+            out: A folder, new or of a run to go on with.
+            report: Where the operator's page goes, if anywhere.
+            classes: All classes, if they were given.
+            dtype: The precision of distances.
+            engine: Where parts are worked on.
+            memory: What all workers may take together.
+            spill: Whether links are on disk between the passes.
+            as_json: Whether to print JSON.
+        """
+        import dataworth as dw
+        from dataworth.valuation.release_parts import release_source
+
+        ledger = self._open()
+        with _told_if_spent(ledger, "the same command goes on with it, and spends nothing more"):
+            stored = release_source(
+                source,
+                validation,
+                method=cast("ThresholdKNNShapley", method),
+                spend=self._spend(),
+                ledger=ledger,
+                out=out,
+                mechanism=cast("CappedLinks | None", build_mechanism(self.mechanism, self.links, self.probability)),
+                expected_rows=self.expected_rows,
+                request_key=self.request_key,
+                data_version=self.data_version or "",
+                classes=classes,
+                dtype=dtype,
+                engine=engine,
+                memory=memory,
+                spill=spill,
+            )
+        if report is not None:
+            dw.write_report([stored.head, _spent(ledger)], report)
+        folder = shlex.quote(str(out))
+        where = [
+            f"values are in {out / 'rows'}, for your eyes only; a file for each owner is written by: dataworth deliver "
+            f"{folder} --out FOLDER"
+        ]
+        _print(stored.head, ledger, where, out, report, suggested=suggested, as_json=as_json)
 
 
 def build_mechanism(name: MechanismName | None, links: int | None, probability: str | None) -> Mechanism | None:
@@ -222,6 +300,21 @@ def hand_over(
         release.save(out)
         if report is not None:
             dw.write_report([release, _spent(ledger)], report)
+    where = [f"a file for each owner is in {out / 'owners'}; {out / 'deliver.csv'} says whose is which"]
+    _print(release, ledger, where, out, report, suggested=suggested, as_json=as_json)
+
+
+def _print(
+    release: Release,
+    ledger: Ledger,
+    where: Sequence[str],
+    out: Path,
+    report: Path | None,
+    *,
+    suggested: float | None,
+    as_json: bool,
+) -> None:
+    """What anybody may know of a release, and where it is."""
     left = ledger.remaining
     if as_json:
         show_json(
@@ -244,7 +337,7 @@ def hand_over(
     if suggested is not None:
         lines.append(f"radius {suggested:.6g}, suggested by the validation set; choose another with --radius")
     lines += ["", *release.words, "", f"left in the ledger: {left}"]
-    lines += [f"a file for each owner is in {out / 'owners'}; {out / 'deliver.csv'} says whose is which"]
+    lines += where
     lines += [f"the operator's page is written to {report}"] if report else []
     show(lines)
 
@@ -314,7 +407,7 @@ def _how_to_go_on(release: Release, location: str, out: Path) -> str:
 
 
 @contextmanager
-def _told_if_spent(ledger: Ledger, location: str) -> Iterator[None]:
+def _told_if_spent(ledger: Ledger, how_to_go_on: str) -> Iterator[None]:
     """A stop or a broken connection may come after the ledger has committed and before anybody knows."""
     before = ledger.head
     try:
@@ -322,12 +415,7 @@ def _told_if_spent(ledger: Ledger, location: str) -> Iterator[None]:
     except (OSError, KeyboardInterrupt):
         with suppress(DataworthError, OSError):
             if ledger.head != before:
-                where = _shown(location)
-                print(
-                    f"dataworth: the ledger has a new release: dataworth budget {where} lists it, and "
-                    f"dataworth deliver {where} NUMBER --out FOLDER gets it for nothing",
-                    file=sys.stderr,
-                )
+                print(f"dataworth: the ledger has a new release: {how_to_go_on}", file=sys.stderr)
         raise
 
 

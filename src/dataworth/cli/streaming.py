@@ -14,6 +14,7 @@ from dataworth.cli.reading import parse_classes, read_judges
 from dataworth.errors import InputError, MethodError
 
 if TYPE_CHECKING:
+    from dataworth.cli.private import Request
     from dataworth.kernels.neighbors import DType
     from dataworth.records.stored import StoredValues
 
@@ -46,13 +47,14 @@ class Streaming:
         """Whether rows are worked on part by part."""
         return self.parts.asked or self.keep_links or not self.spill or self.update is not None
 
-    def check(self, method: Method, out: Path | None, others: Mapping[str, bool]) -> None:
+    def check(self, method: Method, out: Path | None, others: Mapping[str, bool], *, private: bool) -> None:
         """Refuse what does not go together.
 
         Args:
             method: How to value.
             out: Where to.
             others: Options and whether they were given.
+            private: Whether a private release is asked for.
 
         Raises:
             InputError: No folder for the values, or options about values in memory; or the other way about.
@@ -73,6 +75,14 @@ class Streaming:
                 f"{', '.join(odd)} cannot be had of values that are worked out part by part (a folder of tables, "
                 f"{_OPTIONS}); leave it out, or give one file that fits in memory"
             )
+        exact = {
+            "--update": self.update is not None,
+            "--keep-links": self.keep_links,
+            "--error": self.error is not None,
+        }
+        if private and any(exact.values()):
+            given = ", ".join(option for option, given in exact.items() if given)
+            raise InputError(f"{given} is about exact values; a private release counts and draws anew: leave it out")
         self.parts.check_folder(out)
 
     def run(
@@ -80,6 +90,8 @@ class Streaming:
         choice: Choice,
         validation: Path,
         out: Path,
+        report: Path | None,
+        request: Request | None,
         *,
         label: str | None,
         id: str | None,
@@ -90,7 +102,7 @@ class Streaming:
         threads: int | None,
         as_json: bool,
     ) -> None:
-        """Value the rows and say what came of it."""
+        """Value the rows, or release their values if that is what is requested, and say what came of it."""
         import dataworth as dw
         from dataworth.data.sources import Source
         from dataworth.valuation.streaming import value_source
@@ -98,20 +110,29 @@ class Streaming:
         if label is None:
             raise InputError("--label names the column of labels; folders of tables need it")
         source = Source.open(
-            str(self.parts.train), label=label, id=id, owner=owner, features=features, filter=self.parts.where
-        )
+            str(self.parts.train), label=label, id=id, owner=owner, features=features, filter=self.parts.where,
+            allow_missing=request is not None,
+        )  # fmt: skip
         judges = read_judges(
             validation, label=label, id=id, owner=owner, features=features or list(source.features), embed=None
         )
         suggested = dw.suggest_radius(judges, metric=choice.metric) if choice.radius_is_open else None
+        known = None if classes is None else parse_classes(classes, judges.y)
+        engine, method = self.parts.build(threads), choice.build(suggested)
+        if request is not None:
+            request.run_source(
+                source, judges, method, suggested, out, report, classes=known, dtype=dtype, engine=engine,
+                memory=self.parts.size, spill=self.spill, as_json=as_json,
+            )  # fmt: skip
+            return
         stored = value_source(
             source,
             judges,
-            method=choice.build(suggested),  # type: ignore[arg-type]  # check() let three methods pass
+            method=method,  # type: ignore[arg-type]  # check() let three methods pass
             out=out,
-            classes=None if classes is None else parse_classes(classes, judges.y),
+            classes=known,
             dtype=dtype,
-            engine=self.parts.build(threads),
+            engine=engine,
             memory=self.parts.size,
             spill=self.spill,
             keep_links=self.keep_links,

@@ -141,8 +141,8 @@ def value_source(
 
 
 def _check_links(method: LinkedMethod | KNNShapley, *, spill: bool, lasting: bool) -> None:
-    if lasting and isinstance(method, KNNShapley):
-        raise MethodError("KNNShapley has no links to keep; keep_links and update are for ThresholdKNNShapley")
+    if isinstance(method, KNNShapley) and (lasting or not spill):
+        raise MethodError("KNNShapley has no links; keep_links, update and spill are for ThresholdKNNShapley")
     if lasting and not isinstance(method, ThresholdKNNShapley):
         raise MethodError(
             f"{type(method).__name__} has no links to keep: a row's value depends on no other row, so value new files "
