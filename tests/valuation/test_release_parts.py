@@ -31,7 +31,6 @@ from sqlalchemy import text
 
 import dataworth as dw
 from dataworth.data.sources import Source
-from dataworth.engines.engine import Engine
 from dataworth.engines.local import Local
 from dataworth.errors import BudgetExceeded, DataError, InputError, LedgerError, MethodError, WeakDelta
 from dataworth.privacy.mechanisms import SecureSource
@@ -56,7 +55,7 @@ from tests.valuation.release_problems import (
     without_accountant,
     write_owned,
 )
-from tests.valuation.streaming_problems import judges, some_rows, table_of, write_files
+from tests.valuation.streaming_problems import Stopped, judges, some_rows, table_of, write_files
 
 pytest.importorskip("opendp")
 pytest.importorskip("dp_accounting")
@@ -464,26 +463,6 @@ def test_a_key_is_for_one_request_and_for_the_files_that_were_counted(
 # -- runs that were stopped --------------------------------------------------------------------------
 
 
-class Stopped:
-    """An engine that is stopped at its k-th job, counted over all passes."""
-
-    def __init__(self, engine: Engine, at: int, error: type[BaseException]) -> None:
-        self.engine, self.left, self.error = engine, at, error
-        self.workers, self.processes = 2, 1
-
-    def describe(self) -> str:
-        return "stopped"
-
-    def run(self, job: Any, shared: Any, tasks: Any, *, tick: Any = None) -> Generator[tuple[int, Any], None, None]:
-        def stopping(shared: Any, task: Any) -> Any:
-            if not self.left:
-                raise self.error("stopped")
-            self.left -= 1
-            return job(shared, task)
-
-        yield from self.engine.run(stopping, shared, tasks, tick=tick)
-
-
 @pytest.mark.parametrize("key", ["june", None])
 def test_a_run_stopped_at_any_job_is_charged_once_and_ends_with_the_same_answers(
     rows: Path, tmp_path: Path, key: str | None
@@ -501,7 +480,7 @@ def test_a_run_stopped_at_any_job_is_charged_once_and_ends_with_the_same_answers
             more = {"ledger": ledger, "request_key": mine}
             if at < 18:
                 with pytest.raises(KeyboardInterrupt):
-                    release(rows, out, engine=Stopped(Local(1), at, KeyboardInterrupt), spill=at % 2 == 0, **more)
+                    release(rows, out, engine=Stopped(Local(1), at), spill=at % 2 == 0, **more)
                 assert spent(path)[2] == done + (at >= 9)
             release(rows, out, **more)
             done += 1
@@ -544,7 +523,7 @@ def test_other_memory_and_workers_go_on_with_a_run(rows: Path, tmp_path: Path) -
         release(rows, tmp_path / "whole", **more)
         with mock.patch.object(release_parts, "heaps_for", side_effect=(3, 5)):
             with pytest.raises(KeyboardInterrupt):
-                release(rows, tmp_path / "out", engine=Stopped(Local(1), 16, KeyboardInterrupt), **more)
+                release(rows, tmp_path / "out", engine=Stopped(Local(1), 16), **more)
             release(rows, tmp_path / "out", engine=Local(2), **more)
     assert bytes_of(tmp_path / "out") == bytes_of(tmp_path / "whole")
 
@@ -570,7 +549,7 @@ def test_a_run_without_a_ledger_goes_on_to_the_same_release(rows: Path, tmp_path
     with without_accountant():
         more = {"ledger": None, "insecure_seed": 3}
         with pytest.raises(KeyboardInterrupt):
-            release(rows, tmp_path / "out", engine=Stopped(Local(1), 12, KeyboardInterrupt), **more)
+            release(rows, tmp_path / "out", engine=Stopped(Local(1), 12), **more)
         with mock.patch("time.strftime", None):  # it has its time
             stored = release(rows, tmp_path / "out", **more)
         other = release(rows, tmp_path / "other", **more)
@@ -679,7 +658,7 @@ def test_what_is_damaged_is_made_again(rows: Path, tmp_path: Path, kind: str, da
         release(rows, tmp_path / "whole", **more)
         at = 5 if kind == "counts" else 12
         with pytest.raises(KeyboardInterrupt):
-            release(rows, tmp_path / "out", engine=Stopped(Local(1), at, KeyboardInterrupt), **more)
+            release(rows, tmp_path / "out", engine=Stopped(Local(1), at), **more)
         files = sorted((tmp_path / "out").rglob(f"{kind}-*"))
         hurt = files[-1 if kind == "links" else 1]
         content = bytearray(hurt.read_bytes())
@@ -844,12 +823,14 @@ def test_another_size_of_parts_is_refused_amid_a_run(rows: Path, tmp_path: Path)
     with without_accountant():
         more = {"ledger": None, "insecure_seed": 3}
         with pytest.raises(KeyboardInterrupt):
-            release(rows, tmp_path / "out", engine=Stopped(Local(1), 5, KeyboardInterrupt), **more)
+            release(rows, tmp_path / "out", engine=Stopped(Local(1), 5), **more)
         with pytest.raises(InputError, match="parts of 16 rows, not 17"):
             release(rows, tmp_path / "out", part_rows=17, **more)
-        for change in ({"method": dw.ThresholdKNNShapley(radius=0.7)}, {"data_version": "2"}):
+        for change in ({"method": dw.ThresholdKNNShapley(radius=0.7)}, {"data_version": "2"}, {"insecure_seed": 4}):
             with pytest.raises(InputError, match="other rows or of another request"):
-                release(rows, tmp_path / "out", **more, **change)
+                release(rows, tmp_path / "out", **{**more, **change})
+        with new_ledger(population="none") as (ledger, _), pytest.raises(InputError, match="of another request"):
+            release(rows, tmp_path / "out", ledger=ledger)
         release(rows, tmp_path / "out", part_rows=None, **more)
     assert len(list((tmp_path / "out" / "rows").glob("part-*"))) == 9
 

@@ -143,7 +143,7 @@ def release_source(
     asked = None if part_rows is None else positive("part_rows", part_rows)
     engine = Local() if engine is None else engine
 
-    kept = ReleaseKept(Path(out).absolute(), job.digest(request.digest))
+    kept = ReleaseKept(Path(out).absolute(), job.digest(request.digest, ledger is None, insecure_seed))
     found = request.find(request_key)
     head = None if found is None else Release.from_bytes(found.payload).numbered(found.number)
     _check_files_of(head, job)
@@ -154,9 +154,9 @@ def release_source(
     if begun is not None and head is None:
         found = request.find(begun.request_key)
         head = kept.head() if found is None else Release.from_bytes(found.payload).numbered(found.number)
-        there = None if head is None else kept.finished(head)
-        if there is not None:
-            return there
+    there = kept.finished(head)
+    if there is not None:
+        return there
 
     if head is None:
         made = request.planned(engine.workers if isinstance(engine, Local) else 1, progress)
@@ -174,22 +174,24 @@ def release_source(
         begun = Begun(rows, request_key or secrets.token_hex(16))
     begun = kept.begin(begun, source.rows * _bits_of_a_row(job) if spill and source.filter is None else 0)
     a_worker = max((memory_ - PROGRAM * engine.processes) // engine.workers, 0)
-    run = _Run.of(job, made, kept, engine, begun.rows, a_worker, spill, progress)
-    if head is None:
-        counted = run.count_all()
-        request.warn_if_weak(counted.rows, stacklevel=2)
-        head = run.draw(counted, request)
-        if charge is not None and ledger is not None:
-            answer = ledger.commit(
-                charge, noisy=head.noisy, payload=head.to_bytes(), request_key=begun.request_key, digest=request.digest
-            )
-            head = Release.from_bytes(answer.payload).numbered(answer.number)
-            _check_files_of(head, job)
-            made = request.planned_as(head, 1)  # another run of the same key may have been the first to be charged
-            run = replace(run, plan=made)
-        else:
-            kept.keep_head(head)
-    return run.add_all(head)
+    with engine.held() as held:
+        run = _Run.of(job, made, kept, held, begun.rows, a_worker, spill, progress)
+        if head is None:
+            counted = run.count_all()
+            request.warn_if_weak(counted.rows, stacklevel=2)
+            head = run.draw(counted, request)
+            if charge is None or ledger is None:
+                kept.keep_head(head)
+            else:
+                answer = ledger.commit(
+                    charge, noisy=head.noisy, payload=head.to_bytes(), request_key=begun.request_key,
+                    digest=request.digest,
+                )  # fmt: skip
+                head = Release.from_bytes(answer.payload).numbered(answer.number)
+                _check_files_of(head, job)
+                # Another run of the same key may have been the first to be charged, by another plan.
+                run = replace(run, plan=request.planned_as(head, 1))
+        return run.add_all(head)
 
 
 def _check_mechanism(mechanism: Mechanism | None, plan: Plan | None) -> None:
