@@ -260,9 +260,8 @@ class ReleaseKept:
             key: A digest of what they are made from.
             columns: By name.
         """
-        made = encode_rows({"part": part.number, "key": key}, columns)
         with self.room(), whole_file(self._rows(part), secret=True) as temporary:
-            temporary.write_bytes(made)
+            temporary.write_bytes(encode_rows({"part": part.number, "key": key}, columns))
 
     def has_rows(self, part: Part, key: str) -> bool:
         """Whether the values of a part that are made from this are there and whole."""

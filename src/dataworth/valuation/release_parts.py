@@ -314,9 +314,9 @@ class _Run:
             DataError: What is wrong with which file; the folder is free again then, as nothing was spent.
         """
         try:
-            self._survey()
-            if self.owners is not None:
-                self.owners.find(self.engine, self.progress)
+            with self.kept.room():
+                self._survey()
+                self._group()
             counted = self._count()
             self.job.check_files()
         except DataError:
@@ -331,6 +331,10 @@ class _Run:
         with bar(source.rows, "Checking files", self.progress) as tick:
             source.survey(tick, folder=self.kept.work)
         self.kept.surveyed.touch(mode=0o600)
+
+    def _group(self) -> None:
+        if self.owners is not None:
+            self.owners.find(self.engine, self.progress)
 
     def _count(self) -> _Counted:
         counts, present, rows = np.zeros((len(self.plan.judged), 2), dtype=np.int64), 0, 0
@@ -363,8 +367,8 @@ class _Run:
 
     def add_all(self, head: Release) -> StoredRelease:
         """Write every row's values, and then what describes them."""
-        if self.owners is not None:
-            self.owners.find(self.engine, self.progress)  # not there yet where the release is delivered again
+        with self.kept.room():
+            self._group()  # not done yet where the release is delivered again
         gifts = gifts_of(head.noisy, head.noisy_rows, self.plan)
         key = hashlib.blake2b(f"{self.kept.job} {gifts.digest}".encode(), digest_size=16).hexdigest()
         shared = replace(self._shared, gifts=gifts, band_factor=self.plan.band_factor, key=key)
