@@ -10,7 +10,7 @@ import zlib
 from collections.abc import Sequence
 from hashlib import blake2b
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
@@ -97,10 +97,11 @@ def read_blob(path: Path, number: int) -> bytes:
     """
     try:
         with path.open("rb") as file:
-            offset, size, check = _entry(file.fileno(), number)
+            offset, size, check = _entry(file, number)
             if offset + size > os.fstat(file.fileno()).st_size:
                 raise ValueError("it ends before that")
-            blob = os.pread(file.fileno(), size, offset)
+            file.seek(offset)
+            blob = file.read(size)
             if _check(number, blob) != check:
                 raise ValueError("it has changed")
             return blob
@@ -118,14 +119,14 @@ def blob_size(path: Path, number: int) -> int:
     """
     try:
         with path.open("rb") as file:
-            return _entry(file.fileno(), number)[1]
+            return _entry(file, number)[1]
     except (OSError, ValueError) as trouble:
         raise DataError(f"{str(path)!r} is damaged or gone ({type(trouble).__name__})") from None
 
 
-def _entry(file: int, number: int) -> tuple[int, int, int]:
-    (entry,) = np.frombuffer(os.pread(file, _INDEX.itemsize, number * _INDEX.itemsize), dtype=_INDEX).tolist()
-    offset, size, check = entry
+def _entry(file: BinaryIO, number: int) -> tuple[int, int, int]:
+    file.seek(number * _INDEX.itemsize)
+    ((offset, size, check),) = np.frombuffer(file.read(_INDEX.itemsize), dtype=_INDEX).tolist()
     return int(offset), int(size), int(check)
 
 

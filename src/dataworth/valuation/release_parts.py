@@ -163,7 +163,7 @@ def release_source(
         charge = request.charge(made)
     else:
         made, charge = request.planned_as(head, 1), None
-    need = _need(job)
+    need = _need(job, made)
     if asked is not None and begun is not None and asked != begun.rows:
         raise InputError(
             f"{os.fspath(out)!r} holds an unfinished release in parts of {begun.rows} rows, not {asked}; go on with "
@@ -232,14 +232,18 @@ def _bits_of_a_row(job: PartJob) -> int:
     return -(-len(job.points) // 8)
 
 
-def _need(job: PartJob) -> Need:
+def _need(job: PartJob, plan: Plan) -> Need:
     source, points = job.source, len(job.points)
     numbers = 2 * source.dtype.itemsize + np.dtype(job.dtype).itemsize  # with a copy of the rows that can be linked
     columns = 8 * 8 + names_bytes(source)
     return Need(
         row=source.width * numbers + 2 * _bits_of_a_row(job) + columns, worker=points * source.width * 24,
-        once=points * 64,
+        once=points * 64 + len(plan.judged.stand_ins) * (2 * points + 48 * (_cap_of(plan) or points)),
     )  # fmt: skip
+
+
+def _cap_of(plan: Plan) -> int | None:
+    return plan.mechanism.links if isinstance(plan.mechanism, CappedLinks) else None
 
 
 # -- the passes --------------------------------------------------------------------------------------
@@ -356,12 +360,12 @@ class _Run:
         """Draw the noise, once, here and nowhere else; nothing of it is released before it is charged."""
         plan, private = self.plan, request.source.private
         noisy, noisy_rows = draw_noise(counted.counts, counted.present, plan, request.source)
-        links = plan.mechanism.links if isinstance(plan.mechanism, CappedLinks) else None
         return describe_release(
             plan, noisy, noisy_rows, private=private, population=request.population,
             data_version=request.data_version, rows={},
             recipe={
-                "files": _files(self.job), "links": links or len(plan.judged), "band factor": float(plan.band_factor),
+                "files": _files(self.job), "links": _cap_of(plan) or len(plan.judged),
+                "band factor": float(plan.band_factor),
             },
         )  # fmt: skip
 
