@@ -684,6 +684,21 @@ def test_what_is_damaged_is_made_again(rows: Path, tmp_path: Path, kind: str, da
     assert bytes_of(tmp_path / "out") == bytes_of(tmp_path / "whole")
 
 
+def test_values_of_other_noise_are_made_again(rows: Path, tmp_path: Path) -> None:
+    with without_accountant(), mock.patch("time.strftime", return_value="then"):
+        more = {"ledger": None, "insecure_seed": 3}
+        release(rows, tmp_path / "whole", **more)
+        with pytest.raises(KeyboardInterrupt):
+            release(rows, tmp_path / "out", engine=Stopped(Local(1), 12), **more)
+        job = json.loads((tmp_path / "out" / "_work" / "job.json").read_text())["job"]
+        part = Source.open(rows, **COLUMNS).parts(16)[1]
+        kept = ReleaseKept(tmp_path / "out", job)
+        kept.keep_rows(part, "other noise", {"value": np.zeros(part.rows)})
+        assert kept.has_rows(part, "other noise")
+        release(rows, tmp_path / "out", **more)
+    assert bytes_of(tmp_path / "out") == bytes_of(tmp_path / "whole")
+
+
 @pytest.mark.parametrize("where", ["release_kept.write_sealed", "release_owners.deal", "release_kept.encode_rows"])
 def test_a_disk_that_gets_full_is_told_and_the_run_goes_on(
     rows: Path, tmp_path: Path, held: tuple[dw.Ledger, Path], where: str
