@@ -27,11 +27,13 @@ class Need:
         row: For each row of a part: features, names, links.
         worker: For each worker, whatever the part.
         once: For the caller, whatever the workers.
+        hint: What else would need less, for messages, such as ``"ask for a larger error, "``.
     """
 
     row: int
     worker: int
     once: int = 0
+    hint: str = ""
 
     def of(self, rows: int, workers: int, processes: int) -> int:
         """All of it, for parts of so many rows."""
@@ -62,7 +64,9 @@ def names_bytes(source: Source) -> int:
     return 256 + 512 * (source.id is not None) + 128 * (source.owner is not None)
 
 
-def rows_that_fit(source: Source, need: Need, memory: int, engine: Engine, begun: int | None) -> int:
+def rows_that_fit(
+    source: Source, need: Need, memory: int, engine: Engine, *, asked: int | None, begun: int | None
+) -> int:
     """How many rows a part may have.
 
     Args:
@@ -70,27 +74,39 @@ def rows_that_fit(source: Source, need: Need, memory: int, engine: Engine, begun
         need: What the job takes.
         memory: What all workers may take together, in bytes.
         engine: Where parts are worked on.
+        asked: The rows of a part that were asked for, if any were; they must fit.
         begun: The rows of a part in an earlier run that was stopped; they stay if they fit.
 
     Raises:
-        InputError: Not even one row group fits, or the parts that were begun do not.
+        InputError: Not even one row group fits, or the parts that were asked for or begun do not.
     """
     workers, processes = engine.workers, engine.processes
     rows = ((memory - PROGRAM * processes - need.once) // workers - need.worker) // need.row
     largest = max(part.rows for part in source.parts(1))
+    little, hint = f"memory of {memory / 2**20:,.0f} MiB is too little", f"{need.hint}use fewer workers"
     if rows < largest:
         raise InputError(
-            f"memory of {memory / 2**20:,.0f} MiB is too little: {workers} workers at row groups of up to {largest:,} "
-            f"rows take about {_mebibytes(need.of(largest, workers, processes)):,} MiB; allow that, use fewer "
-            "workers, or write files with smaller row groups"
+            f"{little}: {workers} workers at row groups of up to {largest:,} rows take about "
+            f"{_mebibytes(need.of(largest, workers, processes)):,} MiB; allow that, {hint}, or write files with "
+            "smaller row groups"
         )
+    if asked is not None:
+        # Parts of whole row groups of one file may be far below what was asked for.
+        real = max(part.rows for part in source.parts(asked))
+        if real > rows:
+            raise InputError(
+                f"{little} for parts of {real:,} rows, which take about "
+                f"{_mebibytes(need.of(real, workers, processes)):,} MiB with {workers} workers; allow that, {hint}, or "
+                f"leave part_rows={asked} out"
+            )
+        return asked
     if begun is None:
         return int(min(rows, max(MOST_ROWS, largest)))
     if begun > rows:
         raise InputError(
-            f"memory of {memory / 2**20:,.0f} MiB is too little: the folder holds a run of {begun:,} rows a part, "
-            f"which take about {_mebibytes(need.of(begun, workers, processes)):,} MiB with {workers} workers; "
-            "allow that, use fewer workers, or name a new folder"
+            f"{little}: the folder holds a run of {begun:,} rows a part, which take about "
+            f"{_mebibytes(need.of(begun, workers, processes)):,} MiB with {workers} workers; allow that, {hint}, or "
+            "name a new folder"
         )
     return begun
 

@@ -113,7 +113,7 @@ class PartRun:
         kept = PartsKept(Path(how.out).absolute(), digest)
         if kept.finished(asked):
             return StoredValues.open(how.out)
-        rows = asked or rows_that_fit(source, need, how.memory, how.engine, kept.rows_of_a_part())
+        rows = rows_that_fit(source, need, how.memory, how.engine, asked=asked, begun=kept.rows_of_a_part())
         kept.begin(rows, disk)
         return cls(source, os.fspath(how.out), source.parts(rows), rows, kept, how.engine, how.progress)
 

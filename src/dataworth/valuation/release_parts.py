@@ -169,7 +169,8 @@ def release_source(
             f"{os.fspath(out)!r} holds an unfinished release in parts of {begun.rows} rows, not {asked}; go on with "
             "those, or name a new folder"
         )
-    rows = asked or rows_that_fit(source, need, memory_, engine, None if begun is None else begun.rows)
+    before = None if begun is None else begun.rows
+    rows = rows_that_fit(source, need, memory_, engine, asked=asked, begun=before)
     if begun is None:
         begun = Begun(rows, request_key or secrets.token_hex(16))
     begun = kept.begin(begun, source.rows * _bits_of_a_row(job) if spill and source.filter is None else 0)
