@@ -6,7 +6,9 @@ import datetime
 import os
 import pickle
 import re
+import shutil
 import tempfile
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -641,6 +643,55 @@ def test_the_digest_knows_files_columns_and_filter(tmp_path: Path) -> None:
     assert digest() != before
     write(table(1, 7), tmp_path / "2.parquet", 2)
     assert digest() not in different
+
+
+def test_files_of_one_name_size_and_time_are_told_apart(tmp_path: Path) -> None:
+    """The footer of an Arrow file says nothing of its rows."""
+    one, other = pa.table({"f": [1.0, 2.0], "y": [0, 1]}), pa.table({"f": [1.0, 3.0], "y": [0, 1]})
+    for day, data in [(1, one), (2, other)]:
+        os.utime(write(data, tmp_path / f"rows/day={day}/part-0.arrow", 2), ns=(5, 5))
+    shutil.copytree(tmp_path / "rows", tmp_path / "copy")
+    write(other, tmp_path / "turned/day=1/part-0.arrow", 2)
+    write(one, tmp_path / "turned/day=2/part-0.arrow", 2)
+    for path in tmp_path.glob("turned/*/*"):
+        os.utime(path, ns=(5, 5))
+    names = ["day=1/part-0.arrow", "day=2/part-0.arrow"]
+
+    def opened(where: Any) -> Source:
+        return Source.open(where, label="y")
+
+    rows = opened(tmp_path / "rows")
+    assert len({(file.size, file.stamp, file.footer) for file in rows._files}) == 1
+    assert rows.file_digests[0] != rows.file_digests[1]
+    assert opened(tmp_path / "copy").digest == rows.digest  # as a whole, with its times
+    assert opened([tmp_path / "rows" / name for name in names]).digest == rows.digest
+    assert opened([tmp_path / "rows" / name for name in names[::-1]]).digest != rows.digest  # rows in another order
+    alone = [opened(tmp_path / "rows" / name) for name in names]
+    assert alone[0].file_digests + alone[1].file_digests == rows.file_digests  # whatever comes beside a file
+    os.rename(tmp_path / "rows/day=2", tmp_path / "rows/day=3")
+    assert opened(tmp_path / "rows").digest != rows.digest
+
+
+def test_a_footer_is_compared_again_when_a_file_is_written_again(tmp_path: Path) -> None:
+    """With its size and its time of change as they were, in place or put in its place."""
+    path, at = tmp_path / "t.parquet", (10**18, 10**18)
+
+    def put(data: pa.Table, path: Path) -> int:
+        write(data, path, 2, compression="none", use_dictionary=False)
+        os.utime(path, ns=at)
+        return path.stat().st_size
+
+    for put_aside in (False, True):
+        size = put(pa.table({"f": [1.0, 2.0], "y": [0, 1]}), path)
+        source = Source.open(path, label="y")
+        part = source.parts(2)[0]
+        source.read(part)
+        time.sleep(0.02)  # clocks of file systems tick every few milliseconds
+        other = tmp_path / "other.parquet" if put_aside else path
+        assert put(pa.table({"f": [1.0, 3.0], "y": [0, 1]}), other) == size
+        other.replace(path)
+        with pytest.raises(DataError, match="has changed since it was opened"):
+            source.read(part)
 
 
 # -- the survey -----------------------------------------------------------------------------------

@@ -69,10 +69,9 @@ class PartFile:
         """All its rows."""
         return sum(self.groups)
 
-    @property
-    def digest(self) -> str:
-        """A digest of its name, size, time of change and footer."""
-        return digest_of(Path(self.path).name, self.size, self.stamp, self.footer)
+    def digest(self, name: str) -> str:
+        """A digest of its size, time of change and footer, under a name."""
+        return digest_of(name, self.size, self.stamp, self.footer)
 
 
 # -- finding files -------------------------------------------------------------------------------
@@ -259,7 +258,7 @@ def check_unchanged(file: PartFile) -> None:
     try:
         about = os.stat(file.path)
         same = (about.st_size, about.st_mtime_ns) == (file.size, file.stamp)
-        same = same and _tail_now(file.path, file.size, file.stamp) == file.footer
+        same = same and _tail_now(file.path, file.size, about.st_dev, about.st_ino, about.st_ctime_ns) == file.footer
     except (OSError, ValueError):
         same = False
     if not same:
@@ -267,7 +266,11 @@ def check_unchanged(file: PartFile) -> None:
 
 
 @lru_cache(maxsize=256)
-def _tail_now(path: str, size: int, stamp: int) -> str:
+def _tail_now(path: str, size: int, device: int, number: int, changed: int) -> str:
+    """Read again when anything was done to the file: footers of many row groups take milliseconds, parts are many.
+
+    The time of change can be set to what it was, but that is a change to the file's entry, whose time cannot be set.
+    """
     return _tail_digest(path, size)
 
 

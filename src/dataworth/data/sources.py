@@ -9,6 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from hashlib import blake2b
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -293,15 +294,22 @@ class Source:
 
     @cached_property
     def file_digests(self) -> tuple[str, ...]:
-        """A digest of each file's name, size, time of change and footer."""
-        return tuple(file.digest for file in self._files)
+        """A digest of each file's path, size, time of change and footer; it hangs on no other file.
+
+        The whole path: files of one name, size and time may hold other rows, and footers of Arrow files do not tell.
+        """
+        return tuple(file.digest(file.path) for file in self._files)
 
     @cached_property
     def digest(self) -> str:
-        """A digest of what would be read: the files, which columns and which rows of them, and what may be missing."""
-        return digest_of(
-            self.file_digests, self.label, self.id, self.owner, self.features, self.filter, self.allow_missing
-        )
+        """A digest of what would be read: the files, which columns and which rows of them, and what may be missing.
+
+        Files count with their paths below the folder that they have in common, so a data set that is copied elsewhere
+        as a whole, with its times, keeps its digest.
+        """
+        base = os.path.commonpath([os.path.dirname(path) for path in self.files])
+        files = tuple(file.digest(Path(file.path).relative_to(base).as_posix()) for file in self._files)
+        return digest_of(files, self.label, self.id, self.owner, self.features, self.filter, self.allow_missing)
 
     def parts(self, most_rows: int) -> list[Part]:
         """The files cut into parts of row groups that stand together.
