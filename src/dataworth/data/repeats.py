@@ -66,7 +66,7 @@ class Repeats:
         for number, (start, stop) in enumerate(zip([0, *ends], ends, strict=False)):
             if stop > start:
                 with open(Path(self._disk.name, str(number)), "ab") as file:
-                    records[start:stop].tofile(file)
+                    file.write(records[start:stop].view(np.uint8).data)  # tofile would not say why it could not
 
     def found(self) -> tuple[int, list[int]]:
         """How many keys repeat another, and the numbers of the files that have such keys, ascending."""
