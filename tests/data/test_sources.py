@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime
+import glob
 import os
 import pickle
 import re
@@ -23,6 +25,7 @@ from pyarrow import feather
 
 from dataworth.data import repeats
 from dataworth.data.filters import Filter
+from dataworth.data.part_files import paths_of, places_of, would_find
 from dataworth.data.sources import Piece, Source
 from dataworth.errors import DataError, InputError
 from dataworth.valuation.reading import read_points
@@ -405,6 +408,75 @@ def test_files_are_found(tmp_path: Path) -> None:
 def test_a_name_may_look_like_a_pattern(tmp_path: Path) -> None:
     path = write(table(3), tmp_path / "a[1].parquet", 2)
     assert Source.open(path, label="kind", id="id").files == (str(path),)
+
+
+@settings(deadline=None, max_examples=150, suppress_health_check=SLOW_CHECKS)
+@given(
+    way=st.lists(st.sampled_from(["a", "b", ".h", "_u", "link", "ab"]), max_size=3),
+    name=st.sampled_from(["c.parquet", ".c.parquet", "_c.parquet", "b", "c.PQ", "c.txt"]),
+    asked=st.lists(
+        st.sampled_from(
+            [".", "a", "real", "link", "*.parquet", "*/*.parquet", "**", "**/*.parquet", "a/**/c*", "[a-b]/*", ".*/*",
+             "**/_*", "a/first.parquet", "a*/**/b/*", "link/**/*.parquet", "*/.c*", "?/c.parquet"]
+        ),
+        min_size=1, max_size=2,
+    ),
+    through=st.booleans(),
+)  # fmt: skip
+def test_what_would_be_read_is_what_an_opening_finds(
+    way: list[str], name: str, asked: list[str], through: bool
+) -> None:
+    """Any place, any folder, file or pattern; also by way of links."""
+    with tempfile.TemporaryDirectory() as base:
+        rows = Path(base, "rows")
+        for folder in ("a", "b", "real", ".h", "_u"):
+            write(table(2), rows / folder / "first.parquet", 2)
+        (rows / "link").symlink_to("real")
+        Path(base, "other").symlink_to("rows")
+        where = [str(rows if part == "." else rows / part) for part in asked]
+        places = places_of(where)
+        file = rows.joinpath(*way, name)
+        said = would_find(places, str(Path(base, "other", file.relative_to(rows)) if through else file))
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.touch()
+        found = set[str]()
+        for one in where:
+            magic = glob.has_magic(one)
+            with contextlib.suppress(DataError):  # there is no such file
+                found |= {
+                    os.path.realpath(path) for path in (glob.glob(one, recursive=True) if magic else paths_of(one))
+                }
+        assert said == (os.path.realpath(file) in found)
+
+
+def test_what_would_be_read_stays_where_it_was_asked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write(table(2), tmp_path / "rows/0.parquet", 2)
+    monkeypatch.chdir(tmp_path)
+    folder, pattern, file = (
+        Source.open(where, label="kind", id="id") for where in ("rows", "*/*.parquet", ["rows/0.parquet"])
+    )
+    monkeypatch.chdir("/")
+    for name, said in [
+        ("rows/1.parquet", (True, True, False)), ("rows/0.parquet", (True, True, True)),
+        ("rows/out/1.parquet", (True, False, False)), ("rows/_out/1.parquet", (False, False, False)),
+        ("out/1.parquet", (False, True, False)), ("1.parquet", (False, False, False)),
+    ]:  # fmt: skip
+        assert tuple(source.would_read(tmp_path / name) for source in (folder, pattern, file)) == said
+    assert folder.would_read(str(tmp_path / "rows/1.parquet"))
+    assert not folder.would_read("rows/1.parquet")
+    same = Source.open([tmp_path / "rows/0.parquet"], label="kind", id="id")
+    assert same.digest == folder.digest
+
+
+def test_what_is_sent_is_not_what_was_worked_out(tmp_path: Path) -> None:
+    source = Source.open(write(table(2), tmp_path / "0.parquet", 2), label="kind", id="id")
+    before = pickle.dumps(source)
+    source.names_only().read(source.parts(2)[0])
+    assert source.digest != str(source.names)
+    assert pickle.dumps(source) == before
+    there = pickle.loads(before)  # noqa: S301 - our own
+    assert there.digest == source.digest
+    assert len(there.read(there.parts(2)[0])) == 2
 
 
 def test_files_without_rows_are_fine(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fnmatch
 import glob
 import os
 from collections import Counter
@@ -34,8 +35,10 @@ __all__ = [
     "is_parquet",
     "naming",
     "paths_of",
+    "places_of",
     "plain_kind",
     "runs_of",
+    "would_find",
 ]
 
 Where: TypeAlias = str | os.PathLike[str] | Sequence[str | os.PathLike[str]]
@@ -83,7 +86,7 @@ def paths_of(where: Where) -> list[str]:
     Raises:
         DataError: One is not there, of no kind that is read in parts, or meant twice.
     """
-    asked = [where] if isinstance(where, (str, os.PathLike)) else list(where)
+    asked = _asked(where)
     if not asked:
         raise DataError("there are no files: the list is empty")
     paths = [path for one in asked for path in _files_of(os.fspath(one))]
@@ -92,6 +95,54 @@ def paths_of(where: Where) -> list[str]:
     if twice:
         raise DataError(f"{twice[0]!r} is named twice; each file is read once")
     return paths
+
+
+def _asked(where: Where) -> list[str | os.PathLike[str]]:
+    return [where] if isinstance(where, (str, os.PathLike)) else list(where)
+
+
+def places_of(where: Where) -> tuple[str, ...]:
+    """What was asked for, as absolute paths: files, folders and patterns."""
+    return tuple(os.path.abspath(os.fspath(one)) for one in _asked(where))
+
+
+def would_find(places: Sequence[str], path: str) -> bool:
+    """Whether :func:`paths_of` would take a file at this path for one that is meant, wherever links lead.
+
+    Args:
+        places: From :func:`places_of`.
+        path: Where a file may be written.
+    """
+    lexical = Path(os.path.abspath(path))
+    real = Path(os.path.realpath(lexical.parent), lexical.name)
+    return any(_finds(place, file) for place in places for file in {lexical, real})
+
+
+def _finds(place: str, file: Path) -> bool:
+    if os.path.isdir(place):
+        folder = Path(os.path.realpath(place))
+        inside = file.is_relative_to(folder) and file != folder and _visible(file.relative_to(folder))
+        return inside and file.suffix.lower() in (*_PARQUET, *_ARROW)
+    if os.path.exists(place) or not glob.has_magic(place):
+        return os.path.realpath(place) == os.path.realpath(file)
+    parts = Path(place).parts
+    fixed = next(at for at, part in enumerate(parts) if glob.has_magic(part))
+    real = (*Path(os.path.realpath(Path(*parts[:fixed]))).parts, *parts[fixed:])
+    return any(_matches(some, file.parts) for some in {parts, real})
+
+
+def _matches(pattern: Sequence[str], parts: Sequence[str]) -> bool:
+    """Whether ``glob`` would find a path by a pattern."""
+    if not pattern:
+        return not parts
+    first, rest = pattern[0], pattern[1:]
+    if first == "**":
+        deeper = bool(parts) and not parts[0].startswith(".") and _matches(pattern, parts[1:])
+        return _matches(rest, parts) or deeper
+    if not parts or (glob.has_magic(first) and parts[0].startswith(".") and not first.startswith(".")):
+        return False
+    same = fnmatch.fnmatch(parts[0], first) if glob.has_magic(first) else parts[0] == first
+    return same and _matches(rest, parts[1:])
 
 
 def _files_of(where: str) -> list[str]:

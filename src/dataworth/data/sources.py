@@ -6,7 +6,7 @@ import os
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
 from hashlib import blake2b
 from pathlib import Path
@@ -48,8 +48,10 @@ from dataworth.data.part_files import (
     is_parquet,
     naming,
     paths_of,
+    places_of,
     plain_kind,
     runs_of,
+    would_find,
 )
 from dataworth.data.repeats import Repeats
 from dataworth.data.tables import quoted, without_index
@@ -179,6 +181,7 @@ class Source:
     _features: tuple[_Feature, ...]
     _filter: Filter | None
     _kinds: dict[str, pa.DataType]  # of label, ids and owners, without dictionary encoding
+    _places: tuple[str, ...]  # what was asked for
 
     @classmethod
     def open(
@@ -252,7 +255,12 @@ class Source:
             _features=tuple(_Feature(name, kinds[name], _width(files, name, kinds[name])) for name in wanted),
             _filter=None if filter is None else Filter.parse(filter, schema, table),
             _kinds={name: kinds[name] for name in (label, id, owner) if name is not None},
+            _places=places_of(where),
         )
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Without what is worked out again where it is needed."""
+        return {told.name: getattr(self, told.name) for told in fields(self)}
 
     def __repr__(self) -> str:
         chosen = "" if self.filter is None else f", filter: {self.filter}"
@@ -338,7 +346,17 @@ class Source:
 
     def names_only(self) -> Source:
         """The same rows and parts without features: what reading them gives has no columns in ``x``."""
-        return replace(self, features=(), _features=())
+        return self._names_only
+
+    def would_read(self, path: str | os.PathLike[str]) -> bool:
+        """Whether a file written at a path would be taken for one of these at the next opening by the same call.
+
+        Of a folder, all that :meth:`open` finds in it and below; of a pattern, what fits it; of a file, itself.
+
+        Args:
+            path: With the suffix that the file will have.
+        """
+        return would_find(self._places, os.fspath(path))
 
     def read(self, part: Part) -> Piece:
         """Read the rows of a part that pass the filter, with one thread.
@@ -459,12 +477,20 @@ class Source:
 
     def _place(self, part: Part) -> int:
         """The number of the file that a part is of."""
-        at = self.files.index(part.file) if part.file in self.files else None
+        at = self._numbers.get(part.file)
         rows = () if at is None else self._files[at].groups
         groups = part.groups
         if at is None or not groups or max(groups) >= len(rows) or sum(rows[group] for group in groups) != part.rows:
             raise InputError(f"{part} is no part of this source")
         return at
+
+    @cached_property
+    def _numbers(self) -> dict[str, int]:
+        return {path: at for at, path in enumerate(self.files)}
+
+    @cached_property
+    def _names_only(self) -> Source:
+        return replace(self, features=(), _features=())
 
     @cached_property
     def _needed(self) -> list[str]:
