@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import tempfile
 from collections.abc import Generator
 from pathlib import Path
@@ -23,7 +24,7 @@ from dataworth.records.stored import StoredValues
 from dataworth.valuation import streaming
 from dataworth.valuation.links_kept import FOLDER
 from dataworth.valuation.streaming import value_source
-from tests.valuation.streaming_problems import METHOD, judges, some_rows, table_of, write_files
+from tests.valuation.streaming_problems import METHOD, Stopped, judges, some_rows, table_of, write_files
 
 
 class Watched(Local):
@@ -137,6 +138,61 @@ def test_an_update_takes_the_parts_of_the_run_before(rows: Path, tmp_path: Path)
     assert (stored.provenance["rows of a part"], engine.linked) == (12, [])
 
 
+@pytest.mark.parametrize("kind", ["arrow", "parquet"])
+def test_files_that_look_alike_from_outside_are_told_apart(tmp_path: Path, kind: str) -> None:
+    """Hive folders with files of one name, one size and one time of change, of which an Arrow footer says nothing."""
+
+    def write(day: int, seed: int) -> None:
+        path = tmp_path / "rows" / f"day={day}" / f"part-0.{kind}"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        rows = table(20, 100 * day, seed)
+        if kind == "arrow":
+            with pa.OSFile(str(path), "wb") as file, pa.ipc.new_file(file, rows.schema) as writer:
+                writer.write_table(rows)
+        else:
+            pq.write_table(rows, path, compression="none", use_dictionary=False, write_statistics=False)
+        os.utime(path, ns=(10**9, 10**9))
+
+    def opened() -> Source:
+        return Source.open(tmp_path / "rows", label="y", id="id")
+
+    def fresh(name: str) -> dict[str, bytes]:
+        value(opened(), tmp_path / name, spill=False)
+        return bytes_of(tmp_path / name)
+
+    write(1, 1)
+    value(opened(), tmp_path / "first", keep_links=True)
+    write(2, 2)
+    assert len({path.stat().st_size for path in (tmp_path / "rows").rglob("*.*")}) == 1
+    value(opened(), tmp_path / "second", update=tmp_path / "first")
+    assert bytes_of(tmp_path / "second") == fresh("second-fresh")
+    write(1, 3)  # over the old one, and the same from outside
+    stored = value(opened(), tmp_path / "third", update=tmp_path / "second")
+    assert bytes_of(tmp_path / "third") == fresh("third-fresh")
+    assert (stored.provenance["files taken over"], stored.provenance["files gone"]) == (1, 1)
+
+
+def test_links_that_were_to_be_kept_go_if_they_are_not(rows: Path, tmp_path: Path) -> None:
+    with pytest.raises(KeyboardInterrupt):
+        value(rows, tmp_path / "out", keep_links=True, engine=Stopped(Local(1), 3))
+    assert list((tmp_path / "out" / FOLDER).iterdir())
+    value(rows, tmp_path / "out")
+    assert sorted({path.name.partition("-")[0] for path in (tmp_path / "out").rglob("*")}) == ["_values.json", "part"]
+
+
+def test_an_update_is_there_when_the_run_before_is_gone(rows: Path, tmp_path: Path) -> None:
+    value(rows, tmp_path / "old", keep_links=True)
+    stored = value(rows, tmp_path / "new", update=tmp_path / "old")
+    shutil.rmtree(tmp_path / "old")
+    assert value(rows, tmp_path / "new", update=tmp_path / "old").digest() == stored.digest()
+
+
+def test_an_update_must_fit_in_the_memory(rows: Path, tmp_path: Path) -> None:
+    value(rows, tmp_path / "old", keep_links=True)
+    with pytest.raises(InputError, match="memory of 1 MiB is too little"):
+        value(rows, tmp_path / "new", update=tmp_path / "old", part_rows=None, memory="1MiB")
+
+
 @pytest.mark.parametrize("stop", range(1, 8))
 def test_a_stopped_update_goes_on(rows: Path, tmp_path: Path, stop: int) -> None:
     value(rows, tmp_path / "old", keep_links=True)
@@ -190,6 +246,11 @@ def test_what_cannot_be_updated_says_why(rows: Path, tmp_path: Path) -> None:
         value(rows, tmp_path / "plain", keep_links=True)
     with pytest.raises(InputError, match="no links to go on from"):
         value(rows, tmp_path / "new", update=tmp_path / "nowhere")
+    for update in (5, ""):
+        with pytest.raises(InputError, match="update must name the folder of an earlier run"):
+            value(rows, tmp_path / "new", update=update)
+    with pytest.raises(InputError, match="leave part_rows=9 out"):
+        value(rows, tmp_path / "new", update=tmp_path / "old", part_rows=9)
     with pytest.raises(InputError, match="leave spill=False out"):
         value(rows, tmp_path / "new", update=tmp_path / "old", spill=False)
     with pytest.raises(MethodError, match="ValidationVote has no links to keep"):

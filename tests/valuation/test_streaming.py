@@ -10,7 +10,8 @@ import sys
 import tempfile
 import time
 import warnings
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Iterator
+from contextlib import contextmanager
 from itertools import count, product
 from pathlib import Path
 from typing import Any
@@ -385,10 +386,10 @@ def test_every_flipped_bit_of_kept_files_is_seen_or_harmless(tmp_path: Path) -> 
     with pytest.raises(KeyboardInterrupt):
         value(source, kept, engine=Stopped(Local(1), 3, KeyboardInterrupt), **more)
     held = {path: path.read_bytes() for path in kept.rglob("*") if path.is_file()}
-    assert len(held) == 2 + 2 * 2 + 1
+    assert len(held) == 3 + 2 * 2 + 1
     random = np.random.default_rng(0)
     for path, before in held.items():
-        if path.name in ("job.json", "surveyed"):
+        if path.name in ("job.json", "surveyed", "lock"):
             continue
         for at in random.integers(0, len(before) * 8, 12).tolist():
             for other, content in held.items():
@@ -637,7 +638,9 @@ def test_a_disk_that_is_too_small_is_told_before_anything_is_read(
     free = shutil.disk_usage(tmp_path)._replace(free=400 * 3 - 1)
     monkeypatch.setattr(shutil, "disk_usage", lambda _: free)
     monkeypatch.setattr(Source, "survey", None)
-    with pytest.raises(InputError, match="spill=False keeps none"):
+    with pytest.raises(
+        InputError, match=r"the work takes 0.0 MiB, but .* has room for 0.0 MiB; spill=False keeps no links"
+    ):
         value(rows, tmp_path / "out")
     monkeypatch.undo()
     value(rows, tmp_path / "out", spill=False)
@@ -669,6 +672,57 @@ def test_a_disk_that_gets_full_is_told_and_the_run_goes_on(rows: Path, tmp_path:
     assert (len(list(tmp_path.glob("out/_work/bits-*"))) == 4) == (most == 2000)
     assert not list(tmp_path.rglob("*.part"))
     assert files_of(value(rows, tmp_path / "out", part_rows=400)) == whole
+
+
+def test_a_folder_is_for_one_run_at_a_time(rows: Path, tmp_path: Path) -> None:
+    class Another(Local):
+        """While it works, somebody asks for the same values in the same folder."""
+
+        told = ""
+
+        def run(self, job: Any, shared: Any, tasks: Any, *, tick: Any = None) -> Generator[Any, None, None]:
+            with pytest.raises(InputError) as refused:
+                value(rows, tmp_path / "out")
+            self.told = str(refused.value)
+            yield from super().run(job, shared, tasks, tick=tick)
+
+    engine = Another(1)
+    stored = value(rows, tmp_path / "out", engine=engine)
+    assert "another run is at work in" in engine.told
+    assert files_of(stored) == files_of(value(rows, tmp_path / "whole"))
+
+
+def test_a_run_that_ended_just_before_is_taken_as_it_is(
+    rows: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    alone = PartsKept.alone
+
+    @contextmanager
+    def late(kept: PartsKept) -> Iterator[None]:
+        monkeypatch.setattr(PartsKept, "alone", alone)
+        value(rows, tmp_path / "out")  # ends between our look at the folder and our lock
+        with alone(kept):
+            yield
+
+    monkeypatch.setattr(PartsKept, "alone", late)
+    stored = value(rows, tmp_path / "out")
+    assert files_of(stored) == files_of(value(rows, tmp_path / "whole"))
+
+
+def test_values_are_not_written_among_the_rows(rows: Path, tmp_path: Path) -> None:
+    for out in (rows / "values", rows / "below" / "values"):
+        with pytest.raises(InputError, match="lies among the files that are read"):
+            value(rows, out)
+    value(rows, rows / "_values")  # which no reader of folders looks into
+    shutil.rmtree(rows / "_values")
+
+
+def test_rows_that_are_none_leave_the_folder_free(rows: Path, tmp_path: Path) -> None:
+    for method in (METHOD, dw.KNNShapley(k=1)):
+        with pytest.raises(DataError, match="no row of"):
+            value(Source.open(rows, label="y", filter="x0 > 1e9"), tmp_path / "out", survey=False, method=method)
+        assert not list((tmp_path / "out").rglob("*"))
+    value(rows, tmp_path / "out")
 
 
 def test_workers_that_see_another_disk_are_told(rows: Path, tmp_path: Path) -> None:

@@ -111,34 +111,35 @@ def credit_source(
     began = perf_counter()
     job = _Job.of(read_items(generated), source, method, progress)
     disk = -(-source.rows // MOST_ROWS) * len(job.made) * method.k * 16  # matches of each part, at the least
-    run = PartRun.begin(source, job.digest, how, _need(job), disk)
-    if isinstance(run, StoredValues):
-        return run
-    if survey and not run.kept.surveyed.exists():
-        _survey(job, run)
-    with run.at_work() as passes:
-        at, distance = _match(job, passes)
-        share = matching.credit(distance, job.worth, method.temperature)
-        told = _Shared(job, run.kept, at, share)
-        figures = passes.add_values(_add, told, told.weights)
-    run.kept.check_values(run.parts)
-    _write(_table(job, run, at, distance, share), run.kept.out / ATTRIBUTIONS)
+    with PartRun.begin(source, job.digest, how, _need(job), disk=disk) as run:
+        if isinstance(run, StoredValues):
+            return run
+        if survey and not run.kept.surveyed.exists():
+            _survey(job, run)
+        with run.at_work() as passes:
+            at, distance = _match(job, passes)
+            share = matching.credit(distance, job.worth, method.temperature)
+            told = _Shared(job, run.kept, at, share)
+            figures = passes.add_values(_add, told, told.weights)
+        run.kept.check_values(run.parts)
+        with run.kept.room():
+            _write(_table(job, run, at, distance, share), run.kept.out / ATTRIBUTIONS)
 
-    def about(rows: int) -> dict[str, str | int | float]:
-        facts = provenance(rows, source.width, 0, "float32", how.engine.workers, began)
-        del facts["classes"]  # nobody votes
-        return facts | {
-            "generated": len(job.made),
-            "k": method.k,
-            "temperature": method.temperature,
-            "metric": method.metric,
-            "recall": "exact",
-            "rerank": "none",
-            "vectors": "given",
-            "skipped in generated": len(job.made.skipped),
-        }
+        def about(rows: int) -> dict[str, str | int | float]:
+            facts = provenance(rows, source.width, 0, "float32", how.engine.workers, began)
+            del facts["classes"]  # nobody votes
+            return facts | {
+                "generated": len(job.made),
+                "k": method.k,
+                "temperature": method.temperature,
+                "metric": method.metric,
+                "recall": "exact",
+                "rerank": "none",
+                "vectors": "given",
+                "skipped in generated": len(job.made.skipped),
+            }
 
-    return run.finish(figures, method=repr(method), n_validation=len(job.made), provenance=about)
+        return run.finish(figures, method=repr(method), n_validation=len(job.made), provenance=about)
 
 
 # -- what every worker is told ---------------------------------------------------------------------
@@ -265,7 +266,7 @@ def _too_few(method: SimilarityMatch, items: int) -> MethodError:
 def _survey(job: _Job, run: PartRun) -> None:
     """Look at every item before anything that takes longer."""
     try:
-        with bar(job.source.rows, "Checking files", run.progress) as tick:
+        with run.kept.room(), bar(job.source.rows, "Checking files", run.progress) as tick:
             rows = job.source.survey(tick, usable=job.usable, unusable=job.unusable, folder=run.kept.work).rows
         if rows < job.method.k:
             raise _too_few(job.method, rows)

@@ -19,7 +19,7 @@ from dataworth.errors import DataError, InputError
 from dataworth.records.files import whole_file
 from dataworth.records.sealed import read_sealed, write_sealed
 
-__all__ = ["FOLDER", "LinksKept"]
+__all__ = ["FOLDER", "LinksKept", "LinksNoted"]
 
 FOLDER = "_links"
 """Where links stay that later runs may take over; a name that begins with ``_`` is no data to readers of folders."""
@@ -37,7 +37,7 @@ class LinksKept:
     Args:
         folder: Where.
         links: A digest of what links depend on besides the rows: points, classes, metric, radius.
-        files: The digest of each file, by its path.
+        files: What tells each file's content from any other that was at its path, by the path.
     """
 
     folder: Path
@@ -47,7 +47,11 @@ class LinksKept:
     @classmethod
     def of(cls, folder: Path, links: str, source: Source) -> LinksKept:
         """The links of a source's files."""
-        return cls(folder, links, dict(zip(source.files, source.file_digests, strict=True)))
+        return cls(
+            folder,
+            links,
+            {file: _told(file, digest) for file, digest in zip(source.files, source.file_digests, strict=True)},
+        )
 
     def keep(self, part: Part, counts: NDArray[np.int64], bits: NDArray[np.uint8] | None) -> None:
         """Keep the counts of a part, and its links first if they are kept, too."""
@@ -82,8 +86,8 @@ class LinksKept:
         write_sealed(self.folder / "about.npz", _ABOUT, about, {})
 
     @classmethod
-    def noted(cls, folder: Path) -> tuple[LinksKept, int]:
-        """Links that a run has left, and the rows of its parts.
+    def noted(cls, folder: Path) -> LinksNoted:
+        """Links that a run has left.
 
         Raises:
             InputError: There are none.
@@ -95,7 +99,7 @@ class LinksKept:
                 "later runs can take them over"
             )
         about, _ = read_sealed(folder / "about.npz", _ABOUT, "description of links", "dataworth")
-        return cls(folder, about["links"], about["files"]), about["rows of a part"]
+        return LinksNoted(cls(folder, about["links"], about["files"]), about["rows of a part"])
 
     def shared(self, other: LinksKept) -> frozenset[str]:
         """The files of both.
@@ -108,13 +112,11 @@ class LinksKept:
                 f"{str(other.folder.parent)!r} holds links with other validation points, or of other classes, columns, "
                 "rows, metric or radius; update with the same, or value all files anew"
             )
-        digests = set(other.files.values())
-        return frozenset(file for file, digest in self.files.items() if digest in digests)
+        return frozenset(file for file, told in self.files.items() if other.files.get(file) == told)
 
     def gone(self, other: LinksKept) -> frozenset[str]:
         """The other's files that are not among these, or have changed."""
-        digests = set(self.files.values())
-        return frozenset(file for file, digest in other.files.items() if digest not in digests)
+        return frozenset(file for file, told in other.files.items() if self.files.get(file) != told)
 
     def take_over(self, other: LinksKept, parts: Sequence[Part]) -> None:
         """Take from another folder what these parts need and is not here yet.
@@ -130,7 +132,7 @@ class LinksKept:
     # -- inside ------------------------------------------------------------------------------------
 
     def _key(self, part: Part) -> str:
-        told = repr((self.links, self.files[part.file], part.groups, part.rows))
+        told = repr((self.links, part.file, self.files[part.file], part.groups, part.rows))
         return blake2b(told.encode(), digest_size=16).hexdigest()
 
     def _bits(self, part: Part) -> Path:
@@ -145,6 +147,32 @@ class LinksKept:
         except DataError:
             return None
         return arrays if about.get("key") == self._key(part) else None
+
+
+@dataclass(frozen=True)
+class LinksNoted:
+    """Links that a run has left.
+
+    Args:
+        links: The links.
+        rows_of_a_part: How many rows its parts may have.
+    """
+
+    links: LinksKept
+    rows_of_a_part: int
+
+
+def _told(file: str, digest: str) -> str:
+    """What changes with a file's content.
+
+    Its name, size, time of change and footer can be those of other rows: a copy may keep its times, and an Arrow footer
+    says nothing of rows. The time that the file system notes by itself can not.
+    """
+    try:
+        about = os.stat(file)
+    except OSError:
+        raise DataError(f"{file!r} is gone or cannot be read") from None
+    return f"{digest} {about.st_ino} {about.st_ctime_ns}"
 
 
 def _same_file(there: Path, here: Path) -> None:

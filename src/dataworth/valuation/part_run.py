@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 
 from dataworth.data.sources import Part, Source
 from dataworth.engines.engine import Engine, positive
-from dataworth.errors import DataError
-from dataworth.records.stored import StoredValues
+from dataworth.errors import DataError, InputError
+from dataworth.records.stored import StoredValues, part_name
 from dataworth.valuation.part_memory import Need, rows_that_fit
 from dataworth.valuation.parts_kept import PartsKept
 from dataworth.valuation.task import bar
@@ -94,8 +94,26 @@ class PartRun:
     progress: bool | None
 
     @classmethod
-    def begin(cls, source: Source, digest: str, how: Setting, need: Need, disk: int = 0) -> PartRun | StoredValues:
-        """Make the folder of a run, or go on with it; values that are all there come at once.
+    def finished(cls, how: Setting, digest: str) -> StoredValues | None:
+        """The values of a run, if they are all there.
+
+        Args:
+            how: Where to.
+            digest: Of everything that values depend on.
+
+        Raises:
+            InputError: The folder holds values of another run.
+            DataError: Values that are there, but damaged.
+        """
+        asked = None if how.part_rows is None else positive("part_rows", how.part_rows)
+        return StoredValues.open(how.out) if PartsKept(_folder(how.out), digest).finished(asked) else None
+
+    @classmethod
+    @contextmanager
+    def begin(
+        cls, source: Source, digest: str, how: Setting, need: Need, *, disk: int = 0, spare: str = ""
+    ) -> Iterator[PartRun | StoredValues]:
+        """Make the folder of a run, or go on with it, and keep other runs out; values that are there come at once.
 
         Args:
             source: The files.
@@ -103,19 +121,31 @@ class PartRun:
             how: Where to, with what.
             need: What the job takes of the memory.
             disk: How many bytes the work will take, as far as is known.
+            spare: What would take less room, for messages.
 
         Raises:
             InputError: A folder that holds something else or cannot be written, too little room on the disk, or
                 memory that does not suffice for one row group.
             DataError: Values that are there, but damaged.
         """
-        asked = None if how.part_rows is None else positive("part_rows", how.part_rows)
-        kept = PartsKept(Path(how.out).absolute(), digest)
-        if kept.finished(asked):
-            return StoredValues.open(how.out)
-        rows = rows_that_fit(source, need, how.memory, how.engine, asked=asked, begun=kept.rows_of_a_part())
-        kept.begin(rows, disk)
-        return cls(source, os.fspath(how.out), source.parts(rows), rows, kept, how.engine, how.progress)
+        kept = PartsKept(_folder(how.out), digest, spare)
+        if source.would_read(str(kept.out / part_name(0))):
+            raise InputError(
+                f"out={os.fspath(how.out)!r} lies among the files that are read, and values would be read as rows the "
+                "next time; name a folder elsewhere"
+            )
+        there = cls.finished(how, digest)
+        if there is not None:
+            yield there
+            return
+        rows = rows_that_fit(source, need, how.memory, how.engine, asked=how.part_rows, begun=kept.rows_of_a_part())
+        with kept.alone():
+            there = cls.finished(how, digest)  # by another run, just now
+            if there is not None:
+                yield there
+                return
+            kept.begin(rows, disk)
+            yield cls(source, os.fspath(how.out), source.parts(rows), rows, kept, how.engine, how.progress)
 
     @contextmanager
     def at_work(self) -> Iterator[PartRun]:
@@ -172,6 +202,7 @@ class PartRun:
         """
         some = [found for found in figures if found.rows]
         if not some:
+            self.kept.give_up(self.parts)
             raise DataError(f"no row of {self.source} passes")
         self.kept.check_values(self.parts)
         rows = sum(found.rows for found in some)
@@ -196,3 +227,9 @@ class PartRun:
         stored.save()
         self.kept.clear()
         return StoredValues.open(self.folder)
+
+
+def _folder(out: str | os.PathLike[str]) -> Path:
+    if not isinstance(out, str | os.PathLike) or not os.fspath(out):
+        raise InputError(f"out must name a folder, not {out!r}")
+    return Path(out).absolute()

@@ -26,7 +26,6 @@ __all__ = ["PartsKept"]
 
 _PART = "dataworth.part-work/1"
 _WORK = "_work"
-_NO_LINKS = "; where links take it, spill=False keeps none"
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
@@ -39,10 +38,12 @@ class PartsKept:
     Args:
         out: The folder of values, as an absolute path.
         job: A digest of everything that values depend on.
+        spare: What would take less room on the disk, for messages, such as ``"; spill=False keeps no links"``.
     """
 
     out: Path
     job: str
+    spare: str = ""
 
     @property
     def work(self) -> Path:
@@ -53,6 +54,10 @@ class PartsKept:
     def surveyed(self) -> Path:
         """There once all rows were looked at."""
         return self.work / "surveyed"
+
+    @property
+    def _lock(self) -> Path:
+        return self.work / "lock"
 
     @property
     def _note(self) -> Path:
@@ -109,47 +114,74 @@ class PartsKept:
         """Nothing is there, but for what a run leaves that was stopped before it took its note."""
         if not self.out.exists():
             return
-        begun = {self.work, *self.work.glob(f".{self._note.name}.*")} if self.work.is_dir() else set[Path]()
+        begun = {self.work, self._lock, *self.work.glob(f".{self._note.name}.*")}
         if any(path not in begun for path in self.out.rglob("*")):
             raise InputError(f"{str(self.out)!r} holds other files; name a new folder for the values")
 
     def begin(self, rows: int, bits: int) -> None:
-        """Make the folder, or go on with it.
+        """Say whose folder it is, or go on with it; within :meth:`alone`.
 
         Args:
             rows: The rows of a part.
             bits: How many bytes of work will be kept, as far as is known.
 
         Raises:
-            InputError: The folder cannot be made, its parts have other rows, or the disk has too little room.
+            InputError: The folder cannot be written, its parts have other rows, or the disk has too little room.
         """
         begun = self.rows_of_a_part()
+        if begun not in (None, rows):
+            raise InputError(
+                f"{str(self.out)!r} holds the unfinished work of parts of {begun} rows, not {rows}; go on with those, "
+                "or name a new folder"
+            )
         if begun is not None:
-            if begun != rows:
-                raise InputError(
-                    f"{str(self.out)!r} holds the unfinished work of parts of {begun} rows, not {rows}; go on with "
-                    "those, or name a new folder"
-                )
             return
+        free = shutil.disk_usage(self.out).free
+        if bits > free:
+            raise InputError(
+                f"the work takes {bits / 2**20:,.1f} MiB, but {str(self.out)!r} has room for {free / 2**20:,.1f} MiB"
+                f"{self.spare}"
+            )
         try:
-            self.work.mkdir(parents=True, exist_ok=True)
-            free = shutil.disk_usage(self.out).free
-            if bits > free:
-                raise InputError(
-                    f"the work takes {bits / 1e9:,.1f} GB, but {str(self.out)!r} has room for {free / 1e9:,.1f} GB"
-                    + _NO_LINKS
-                )
             with whole_file(self._note) as temporary:
                 temporary.write_text(json.dumps({"job": self.job, "rows of a part": rows}), "utf-8")
         except OSError as trouble:
             raise InputError(f"{str(self.out)!r} cannot be written: {trouble.strerror}") from trouble
 
+    @contextmanager
+    def alone(self) -> Iterator[None]:
+        """Make the folder if need be, and keep other runs out of it as far as the file system can.
+
+        Raises:
+            InputError: One is at work in it, or it cannot be made.
+        """
+        try:
+            self.work.mkdir(parents=True, exist_ok=True)
+            held = self._lock.open("wb")
+        except OSError as trouble:
+            raise InputError(f"{str(self.out)!r} cannot be written: {trouble.strerror}") from trouble
+        with held:
+            if not _locked(held.fileno()):
+                raise InputError(
+                    f"another run is at work in {str(self.out)!r}; wait for it to end, or name a new folder"
+                )
+            yield
+
     def clear(self) -> None:
         """Remove the work, all of which is in the values now, and what runs left that were killed."""
-        if self.work.exists():
-            shutil.rmtree(self.work)
         for left in self.out.glob(".part-*.part"):
             left.unlink(missing_ok=True)
+        if self.work.exists():
+            for path in self.work.iterdir():  # the note last, or nobody would know whose what is left is
+                if path != self._note:
+                    shutil.rmtree(path) if path.is_dir() else path.unlink()
+            shutil.rmtree(self.work)
+
+    def give_up(self, parts: Sequence[Part]) -> None:
+        """Leave the folder empty, for the corrected call."""
+        for part in parts:
+            self._values(part).unlink(missing_ok=True)
+        self.clear()
 
     # -- on a worker -------------------------------------------------------------------------------
 
@@ -246,7 +278,7 @@ class PartsKept:
             if trouble.errno in _NO_ROOM:
                 raise InputError(
                     f"{str(self.out)!r} has no room left ({os.strerror(trouble.errno)}); make some and go on with the "
-                    f"same call{_NO_LINKS}"
+                    f"same call{self.spare}"
                 ) from trouble
             raise
 
@@ -264,3 +296,19 @@ class PartsKept:
     def _told(self, part: Part) -> dict[str, Any]:
         """What a file of this part says it is of."""
         return {"job": self.job, "part": part.number, "first": part.first, "rows": part.rows}
+
+
+def _locked(file: int) -> bool:
+    """Lock an open file until it is closed; False if another process has.
+
+    Where the system or the file system knows no locks, nothing is done.
+    """
+    try:
+        import fcntl
+
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except (ImportError, OSError):
+        return True
+    return True

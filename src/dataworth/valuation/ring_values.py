@@ -69,36 +69,36 @@ def value_rings(job: PartJob, method: KNNShapley, how: Setting, *, error: float 
     """
     began = perf_counter()
     _check_error(error)
-    listed = max(math.ceil(1 / error), method.k + 1)
+    listed = min(max(math.ceil(1 / error), method.k + 1), max(job.source.rows, 1))
     need, disk = _need(job, listed)
-    run = PartRun.begin(job.source, job.digest(method, listed, _RINGS, _SAMPLE), how, need, disk)
-    if isinstance(run, StoredValues):
-        return run
-    if how.survey:
-        survey_rows(job, run)
-    with run.at_work() as passes:
-        found = _first_pass(_Lists(job, run.kept, listed), passes)
+    with PartRun.begin(job.source, job.digest(method, listed, _RINGS, _SAMPLE), how, need, disk=disk) as run:
+        if isinstance(run, StoredValues):
+            return run
+        if how.survey:
+            survey_rows(job, run, depth=3)
+        with run.at_work() as passes:
+            found = _first_pass(_Lists(job, run.kept, listed), passes)
+            job.check_files()
+            if not found.n:
+                run.kept.give_up(run.parts)
+                raise DataError(f"no row of {job.source} passes")
+            edges = _edges(job, passes, found)
+            rings = _Rings(job, run.kept, edges)
+            counts = _second_pass(rings, passes) if found.others else _ranked_in(job, edges, found)[1]
+            job.check_files()
+            given, bound = _given(job, method, run.kept, edges, found, counts)
+            figures = passes.add_values(_add, given, given.digest)
         job.check_files()
-        if not found.n:
-            raise DataError(f"no row of {job.source} passes")
-        edges = _edges(job, passes, found)
-        counts = (
-            _second_pass(_Rings(job, run.kept, edges), passes) if found.others else _ranked_in(job, edges, found)[1]
-        )
-        job.check_files()
-        given, bound = _given(job, method, run.kept, edges, found, counts)
-        figures = passes.add_values(_add, given, given.digest)
-    job.check_files()
 
-    def about(rows: int) -> dict[str, str | int | float]:
-        return {
-            **provenance(rows, job.source.width, job.n_classes, job.dtype, how.engine.workers, began),
-            "error bound": bound,
-            "ranked rows of a point": found.ranked,
-            "rings of a point": edges.shape[1] + 1 if found.others else 0,
-        }
+        def about(rows: int) -> dict[str, str | int | float]:
+            return {
+                **provenance(rows, job.source.width, job.n_classes, job.dtype, how.engine.workers, began),
+                "error bound": bound,
+                "ranked rows of a point": found.ranked,
+                "rings of a point": edges.shape[1] + 1 if found.others else 0,
+            }
 
-    return run.finish(figures, method=repr(method), n_validation=len(job.points), provenance=about)
+        return run.finish(figures, method=repr(method), n_validation=len(job.points), provenance=about)
 
 
 def _check_error(error: float) -> None:
@@ -115,6 +115,7 @@ def _need(job: PartJob, listed: int) -> tuple[Need, int]:
     candidates = points * (5 * listed // 2 + 40) * 8 + 64 * 2**20  # of ``nearest``
     sample = min(source.rows, _SAMPLE) * source.width * source.dtype.itemsize
     need = Need(
+        hint="ask for a larger error, ",
         row=source.width * numbers + names_bytes(source) + 64,
         worker=points * source.width * 24 + 2 * lists + 3 * tables + candidates + 2**25,
         once=6 * lists + 4 * tables + 2 * sample,

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -28,7 +29,7 @@ from dataworth.kernels.neighbors import ClassOrder, DType
 from dataworth.kernels.threshold import add_links, point_weights
 from dataworth.records import Points
 from dataworth.records.stored import StoredValues
-from dataworth.valuation.links_kept import FOLDER, LinksKept
+from dataworth.valuation.links_kept import FOLDER, LinksKept, LinksNoted
 from dataworth.valuation.methods import KNNShapley, ThresholdKNNShapley, ValidationVote
 from dataworth.valuation.part_job import PartJob
 from dataworth.valuation.part_memory import DEFAULT_MEMORY, Need, names_bytes, parse_memory
@@ -164,28 +165,51 @@ def _value_links(
     lasting: bool,
     update: str | os.PathLike[str] | None,
 ) -> StoredValues:
-    began = perf_counter()
-    earlier = None if update is None else LinksKept.noted(Path(update).absolute() / FOLDER)
-    if earlier is not None and how.part_rows is None:
-        how = replace(how, part_rows=earlier[1])
-    spill = spill and isinstance(method, ThresholdKNNShapley)  # a vote needs no counts, so one pass is all
-    disk = job.source.rows * _bits_of_a_row(job) if spill and job.source.filter is None else 0
-    run = PartRun.begin(job.source, job.digest(method), how, _need(job), disk)
-    lasts = Path(how.out).absolute() / FOLDER
-    if isinstance(run, StoredValues):
+    digest, lasts = job.digest(method), Path(how.out).absolute() / FOLDER
+    there = PartRun.finished(how, digest)
+    if there is not None:
         if lasting:
             LinksKept.noted(lasts)  # or they were not kept
-        return run
-    folder = lasts if lasting else run.kept.work
-    links = LinksKept.of(folder, job.links_digest(method.radius), job.source)
-    known = frozenset[str]() if earlier is None else links.shared(earlier[0])
-    if how.survey:
-        survey_rows(job, run, known=known)
-    folder.mkdir(exist_ok=True)
+        return there
+    earlier = None if update is None else _earlier(update)
     if earlier is not None:
-        links.take_over(earlier[0], [part for part in run.parts if part.file in known])
-    nothing = np.empty(0)
-    told = _Shared(job, method, run.kept, links, spill, nothing, nothing)
+        if how.part_rows not in (None, earlier.rows_of_a_part):
+            raise InputError(
+                f"an update has the parts of the run before, of {earlier.rows_of_a_part} rows: leave "
+                f"part_rows={how.part_rows} out"
+            )
+        how = replace(how, part_rows=earlier.rows_of_a_part)
+    spill = spill and isinstance(method, ThresholdKNNShapley)  # a vote needs no counts, so one pass is all
+    disk = job.source.rows * _bits_of_a_row(job) if spill and job.source.filter is None else 0
+    spare = "; spill=False keeps no links" if spill and not lasting else ""
+    with PartRun.begin(job.source, digest, how, _need(job), disk=disk, spare=spare) as run:
+        if isinstance(run, StoredValues):
+            return run
+        if not lasting and lasts.exists():  # of an earlier try that was to keep them
+            shutil.rmtree(lasts)
+        links = LinksKept.of(lasts if lasting else run.kept.work, job.links_digest(method.radius), job.source)
+        nothing = np.empty(0)
+        return _passes(
+            _Shared(job, method, run.kept, links, spill, nothing, nothing), run, how, earlier, lasting=lasting
+        )
+
+
+def _earlier(update: str | os.PathLike[str]) -> LinksNoted:
+    if not isinstance(update, str | os.PathLike) or not os.fspath(update):
+        raise InputError(f"update must name the folder of an earlier run, not {update!r}")
+    return LinksKept.noted(Path(update).absolute() / FOLDER)
+
+
+def _passes(told: _Shared, run: PartRun, how: Setting, earlier: LinksNoted | None, *, lasting: bool) -> StoredValues:
+    began = perf_counter()
+    job, links = told.job, told.links
+    known = frozenset[str]() if earlier is None else links.shared(earlier.links)
+    if how.survey:
+        survey_rows(job, run, known=known, depth=4)
+    with run.kept.room():
+        links.folder.mkdir(exist_ok=True)
+        if earlier is not None:
+            links.take_over(earlier.links, [part for part in run.parts if part.file in known])
     with run.at_work() as passes:
         same, other = _weights(told, _first_pass(told, passes))
         job.check_files()
@@ -193,15 +217,16 @@ def _value_links(
         figures = passes.add_values(_add, told, told.weights)
     job.check_files()
     if lasting:
-        links.note(run.rows_of_a_part)
+        with run.kept.room():
+            links.note(run.rows_of_a_part)
 
     def about(rows: int) -> dict[str, str | int | float]:
-        told = provenance(rows, job.source.width, job.n_classes, job.dtype, how.engine.workers, began)
+        facts = provenance(rows, job.source.width, job.n_classes, job.dtype, how.engine.workers, began)
         if earlier is not None:
-            told |= {"files taken over": len(known), "files gone": len(links.gone(earlier[0]))}
-        return told
+            facts |= {"files taken over": len(known), "files gone": len(links.gone(earlier.links))}
+        return facts
 
-    return run.finish(figures, method=repr(method), n_validation=len(job.points), provenance=about)
+    return run.finish(figures, method=repr(told.method), n_validation=len(job.points), provenance=about)
 
 
 @dataclass(frozen=True, eq=False)
