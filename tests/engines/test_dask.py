@@ -449,6 +449,15 @@ def test_a_held_cluster_is_closed_after_an_error(monkeypatch: pytest.MonkeyPatch
     assert made[0].status.name == "closed"
 
 
+@pytest.mark.slow
+def test_a_script_without_a_guard_is_told(tmp_path: Path) -> None:
+    script = tmp_path / "script.py"
+    script.write_text("from dataworth.engines.dask import Dask\nlist(Dask(workers=1).run(pow, 2, [3]))\n")
+    done = subprocess.run([sys.executable, str(script)], capture_output=True, text=True, timeout=300, check=False)
+    assert done.returncode == 1
+    assert 'put what it does under if __name__ == "__main__":' in done.stderr.splitlines()[-1]
+
+
 def test_a_held_client_is_left_open(client: Any) -> None:
     with Dask(client).held() as held:
         assert list(held.run(pow, 2, [3])) == [(0, 8)]

@@ -228,6 +228,7 @@ class Dask:
         from distributed import Client, LocalCluster
 
         with (
+            _unguarded(),
             LocalCluster(
                 n_workers=self._workers,
                 threads_per_worker=self._threads,
@@ -246,6 +247,20 @@ class Dask:
             nullcontext() if self._processes else on_one_core(),  # set by this thread, so that it can be put back
         ):
             yield client
+
+
+@contextmanager
+def _unguarded() -> Iterator[None]:
+    """Say what a script lacks whose worker processes could not begin, as each ran the script from its start."""
+    try:
+        yield
+    except RuntimeError as trouble:
+        if "Nanny failed to start" not in str(trouble):
+            raise
+        raise InputError(
+            'worker processes could not be started; in a script, put what it does under if __name__ == "__main__":, or '
+            "use Dask(processes=False)"
+        ) from trouble
 
 
 # -- one run ---------------------------------------------------------------------------------------
