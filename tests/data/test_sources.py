@@ -23,12 +23,13 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pyarrow import feather
 
-from dataworth.data import repeats
+from dataworth.data import repeats, sources
 from dataworth.data.filters import Filter
 from dataworth.data.part_files import paths_of, places_of, would_find
 from dataworth.data.sources import Piece, Source
 from dataworth.errors import DataError, InputError
 from dataworth.valuation.reading import read_points
+from dataworth.valuation.task import encode
 from tests.data.test_filters import CONDITIONS
 
 SLOW_CHECKS = [HealthCheck.too_slow, HealthCheck.function_scoped_fixture]
@@ -833,6 +834,73 @@ def test_what_says_which_rows_are_of_use_says_it_of_each(tmp_path: Path) -> None
     for wrong in (lambda rows: rows.sum(axis=1), lambda rows: rows > 0):
         with pytest.raises(InputError, match="usable must give a bool for each of 3 rows"):
             source.survey(usable=wrong)
+
+
+NAMES = st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), max_size=3)
+
+
+@settings(deadline=None, max_examples=60, suppress_health_check=SLOW_CHECKS)
+@given(
+    names=st.lists(st.tuples(NAMES, st.sampled_from([0, 0, 0, 60, 64, 65, 300])), min_size=1, max_size=12),
+    suffix=st.sampled_from([".parquet", ".arrow", ".feather"]),
+    kind=st.sampled_from([pa.string(), pa.large_string(), pa.dictionary(pa.int32(), pa.string())]),
+    group=st.integers(1, 5),
+    most=st.integers(1, 12),
+)
+def test_texts_of_any_length_are_read_as_they_are(
+    names: list[tuple[str, int]], suffix: str, kind: pa.DataType, group: int, most: int
+) -> None:
+    """A few long ones do not make room for all as long; what is asked of arrays has the same answers."""
+    texts = [name + "l" * more for name, more in names]
+    ids = [f"{at} {text}" for at, text in enumerate(texts)]
+    columns = {"f": pa.array([1.0] * len(texts)), "id": pa.array(ids, kind)}
+    columns |= {"y": pa.array(texts, kind), "o": pa.array(texts[::-1], kind)}
+    with tempfile.TemporaryDirectory() as folder:
+        path = write(pa.table(columns), Path(folder, f"t{suffix}"), group)
+        source = Source.open(path, label="y", id="id", owner="o", features=["f"])
+        pieces = [source.read(part) for part in source.parts(most)]
+        survey = source.survey()
+    for held, texts_of in (("labels", texts), ("ids", ids), ("owners", texts[::-1])):
+        assert [text for piece in pieces for text in getattr(piece, held).tolist()] == texts_of
+    assert survey.labels is not None
+    assert survey.labels.tolist() == sorted(set(texts))
+    classes = np.array(sorted({*texts, "none"}))
+    codes = np.concatenate([encode(piece.y, classes) for piece in pieces])
+    assert classes[codes].tolist() == texts
+    for piece in pieces:
+        assert (piece.y.dtype.kind == "O") == (kind == pa.string() and max(map(len, piece.y.tolist())) > 64) or (
+            kind != pa.string()
+        )
+
+
+@pytest.mark.parametrize("part", ["label", "id", "owner"])
+@pytest.mark.parametrize("coded", [False, True])
+@pytest.mark.parametrize("suffix", [".parquet", ".arrow"])
+def test_texts_with_nul_are_refused(tmp_path: Path, part: str, coded: bool, suffix: str) -> None:
+    """Arrays would take ``a`` and ``a`` with NUL behind it for one."""
+    names = pa.array(["a", "a\0", "b", "c"])
+    data = pa.table({"f": [1.0, 2.0, 3.0, 4.0], "y": [0, 1, 0, 1], "n": names.dictionary_encode() if coded else names})
+    asked = {"label": "y", "features": ["f"]} | {part: "n"}
+    source = Source.open(write(data, tmp_path / f"t{suffix}", 4), **asked)  # type: ignore[arg-type]
+    for look in (source.survey, lambda: source.read(source.parts(4)[0])):
+        with pytest.raises(DataError, match=f"{part} column 'n' holds NUL characters; remove them"):
+            look()
+
+
+@pytest.mark.parametrize("suffix", [".parquet", ".arrow"])
+def test_texts_that_are_no_names_are_refused(tmp_path: Path, suffix: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A few may be as long as they like; all may not."""
+    monkeypatch.setattr(sources, "_TEXT_SPARE", 0)
+    for length, refused in [(380, False), (450, True)]:
+        texts = [f"{at:0{length}}" for at in range(20)]
+        data = pa.table({"f": np.ones(20), "y": np.zeros(20, int), "id": texts})
+        source = Source.open(write(data, tmp_path / f"{length}{suffix}", 10), label="y", id="id")
+        for look in (source.survey, lambda opened=source: opened.read(opened.parts(20)[0])):
+            if refused:
+                with pytest.raises(DataError, match="id column 'id' holds texts of more than 448 bytes a row"):
+                    look()
+            else:
+                look()
 
 
 def test_a_dictionary_may_hold_what_is_missing(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -64,6 +65,9 @@ _MOST_BATCH = 2**16  # rows
 _BLOCK_BYTES = 2**21  # of features that are put in rows at a time: they stay in the cache
 _PADDING = 16  # between columns: at distances of powers of two they would push each other out of it
 _MOST_LABELS = 1000  # more different labels are no classes that anybody would list
+_SHORT = 64  # letters: arrays of longer texts hold each text by itself, not as wide as the longest
+_TEXT_BYTES = 448  # a row, of longer texts, on average
+_TEXT_SPARE = 2**24  # besides, so that a few may be as long as they like
 _SHOWN_FILES = 3
 _FOOTER_THREADS = 8
 
@@ -97,6 +101,9 @@ class Piece:
         labels: The column of labels, shape ``(n,)``, if there is one.
         ids: The column of ids, or the rows' places among all rows of all files (int64) where there is none.
         owners: The column of owners, if there is one.
+
+    Texts are arrays of ``np.str_``, or of objects where one has more than 64 letters: an array of ``np.str_`` has room
+    for its longest text in every row.
     """
 
     x: NDArray[Any]
@@ -301,6 +308,12 @@ class Source:
         return tuple(column_names({feature.name: feature.width for feature in self._features}))
 
     @cached_property
+    def texts(self) -> frozenset[str]:
+        """Which of ``"label"``, ``"id"`` and ``"owner"`` are texts."""
+        columns = {"label": self.label, "id": self.id, "owner": self.owner}
+        return frozenset(part for part, name in columns.items() if name is not None and is_text(self._kinds[name]))
+
+    @cached_property
     def file_digests(self) -> tuple[str, ...]:
         """A digest of each file's path, size, time of change and footer; it hangs on no other file.
 
@@ -369,14 +382,14 @@ class Source:
 
         Raises:
             DataError: The file has changed since it was opened, or is damaged; labels, names or features are missing,
-                or features are NaN or infinite (unless they may be); lists are ragged. The message names the file and
-                counts rows.
+                or features are NaN or infinite (unless they may be); lists are ragged; texts hold NUL characters, or
+                are far too long. The message names the file and counts rows.
         """
         file = self._files[self._place(part)]
         kept = self._kept(file, part.groups)
         rows = sum(count for _, _, count in kept)
         x = np.empty((rows, self.width), dtype=self.dtype)
-        reader = _Reader(self)
+        reader = _Reader(self, rows * _TEXT_BYTES + _TEXT_SPARE)
         columns: dict[str, list[NDArray[Any]]] = {name: [] for name in self._kinds}
         places: list[NDArray[np.int64]] = []
         at = 0
@@ -541,7 +554,7 @@ class Source:
         """Read one row group to check it; nothing is kept of it but what is small."""
         file_at = self._place(part)
         file = self._files[file_at]
-        reader = _Reader(self)
+        reader = _Reader(self, part.rows * _TEXT_BYTES + _TEXT_SPARE // 16)  # a part may have many row groups
         look = _Look(reader.faults)
         x = np.empty((0, self.width), dtype=self.dtype)
         try:
@@ -681,10 +694,17 @@ class _Faults:
 
 
 class _Reader:
-    """Puts batches into arrays and counts what is wrong with them."""
+    """Puts batches into arrays and counts what is wrong with them.
 
-    def __init__(self, source: Source) -> None:
+    Args:
+        source: What to read.
+        most: How many bytes the texts of a column may take, if some are long.
+    """
+
+    def __init__(self, source: Source, most: int) -> None:
         self._source = source
+        self._most = most
+        self._long = Counter[str]()  # their bytes so far
         self.faults = _Faults()
         self._block: NDArray[Any] = np.empty((0, 0))
 
@@ -777,14 +797,14 @@ class _Reader:
         Args:
             batch: Where they are.
             name: Their column.
-            checked: Whether it is only to be seen whether they are there; nothing is given back then.
+            checked: Whether they are only to be checked; what is given back is of no use then.
         """
         column = self._whole(batch, name)
-        if checked:
-            return np.empty(0)
         kind = self._source._kinds[name]
         if is_text(kind):
-            return _texts(column)
+            return self._texts(name, column)
+        if checked:
+            return np.empty(0)
         if column.type != kind:
             column = plain(pa.chunked_array([column])).combine_chunks()
         values: NDArray[Any] = np.asarray(column.to_numpy(zero_copy_only=False))
@@ -804,24 +824,51 @@ class _Reader:
             signed = whole.astype(np.int64) if whole.dtype.kind == "i" else whole.astype(np.uint64)
             return signed.view(np.uint64).reshape(-1, 1)
         texts = pc.cast(column, pa.large_binary()).to_pylist()
+        self._check_texts(name, b"\0" in b"".join(texts), sum(map(sys.getsizeof, texts)) + 16 * len(texts))
         digests = b"".join([blake2b(text, digest_size=16).digest() for text in texts])
         return np.frombuffer(digests, dtype=np.uint64).reshape(-1, 2)
+
+    def _texts(self, name: str, column: pa.Array) -> NDArray[Any]:
+        coded = pa.types.is_dictionary(column.type)
+        texts = (column.dictionary if coded else column).to_pylist()
+        short = max(map(len, texts), default=0) <= _SHORT
+        self._check_texts(name, "\0" in "".join(texts), 0 if short else sum(map(sys.getsizeof, texts)))
+        different: NDArray[Any] = np.empty(len(texts), dtype=np.str_ if short else object)
+        if short:
+            different = np.asarray(texts, dtype=np.str_)
+        else:
+            different[:] = texts
+        return np.asarray(np.take(different, column.indices.to_numpy())) if coded else different
+
+    def _check_texts(self, name: str, endless: bool, size: int) -> None:
+        """Refuse texts that arrays cannot hold, and texts that take far more memory than anybody counts on."""
+        source = self._source
+        part = {source.owner: "owner", source.id: "id", source.label: "label"}[name]
+        if endless:  # NumPy takes texts that differ in these at the end for one
+            raise DataError(f"{part} column {name!r} holds NUL characters; remove them")
+        self._long[name] += size
+        if self._long[name] > self._most:
+            raise DataError(
+                f"{part} column {name!r} holds texts of more than {_TEXT_BYTES} bytes a row on average, too many for "
+                f"names; give shorter ones{', or leave id out' if part == 'id' else ''}"
+            )
 
 
 def _shape(feature: _Feature, column: pa.Array) -> tuple[int, ...]:
     return (len(column),) if feature.width is None else (len(column), feature.width)
 
 
-def _texts(column: pa.Array) -> NDArray[Any]:
-    if not pa.types.is_dictionary(column.type):
-        return np.asarray(column.to_pylist(), dtype=np.str_)
-    different: NDArray[Any] = np.asarray(column.dictionary.to_pylist(), dtype=np.str_)
-    return np.asarray(np.take(different, column.indices.to_numpy()))
-
-
-def _joined(held: Sequence[NDArray[Any]], kind: pa.DataType) -> NDArray[Any]:
+def _joined(held: list[NDArray[Any]], kind: pa.DataType) -> NDArray[Any]:
+    """Arrays one after another; each is let go as soon as it is copied."""
     none = np.empty(0, dtype=np.str_ if is_text(kind) else kind.to_pandas_dtype())
-    return np.concatenate([none, *held])
+    joined = np.empty(sum(map(len, held)), np.result_type(none.dtype, *(some.dtype for some in held)))
+    held.reverse()
+    start = 0
+    while held:
+        some = held.pop()
+        joined[start : start + len(some)] = some
+        start += len(some)
+    return joined
 
 
 # -- looking -------------------------------------------------------------------------------------

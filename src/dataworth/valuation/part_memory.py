@@ -61,7 +61,8 @@ def parse_memory(text: int | str) -> int:
 
 def names_bytes(source: Source) -> int:
     """What labels and names of a row take, also while they are decoded."""
-    return 256 + 512 * (source.id is not None) + 128 * (source.owner is not None)
+    texts = 256 * ("label" in source.texts) + 384 * ("owner" in source.texts)
+    return 256 + 512 * (source.id is not None) + 128 * (source.owner is not None) + texts
 
 
 def rows_that_fit(

@@ -64,7 +64,7 @@ def check_names(ids: NDArray[Any], owners: NDArray[Any]) -> None:
         DataError: With how many there are, and none of them.
     """
     for what, names in (("row id", ids), ("owner name", owners)):
-        odd = 0 if names.dtype.kind != "U" else sum(not _is_name(name) for name in np.unique(names).tolist())
+        odd = 0 if names.dtype.kind not in "UO" else sum(not _is_name(name) for name in np.unique(names).tolist())
         if odd:
             raise DataError(
                 f"{odd} {what}{'s are' if odd > 1 else ' is'} empty, longer than {_MOST_NAME} characters, or "
@@ -101,7 +101,7 @@ def id_order(ids: NDArray[Any]) -> NDArray[np.int64]:
 
 def codes_of(labels: NDArray[Any], classes: NDArray[Any]) -> NDArray[np.int64]:
     """Class numbers, -1 for a label that is none; where one side is text and the other numbers, both as text."""
-    if (labels.dtype.kind == "U") == (classes.dtype.kind == "U"):
+    if (labels.dtype.kind in "UO") == (classes.dtype.kind in "UO"):
         return encode(labels, classes)
     texts = _as_text(classes)
     order = np.argsort(texts)
@@ -110,6 +110,8 @@ def codes_of(labels: NDArray[Any], classes: NDArray[Any]) -> NDArray[np.int64]:
 
 
 def _as_text(labels: NDArray[Any]) -> NDArray[Any]:
+    if labels.dtype.kind == "O":  # texts, some of them long
+        return labels
     if labels.dtype.kind != "f":
         return labels.astype(np.str_)
     return np.array([str(int(label)) if label == int(label) else repr(label) for label in labels.tolist()])

@@ -121,7 +121,7 @@ def check_same_kind(labels: NDArray[Any], classes: NDArray[Any], name: str) -> N
         DataError: With the name given.
     """
     kinds = {True: "text", False: "numbers"}
-    ours, theirs = labels.dtype.kind == "U", classes.dtype.kind == "U"
+    ours, theirs = labels.dtype.kind in "UO", classes.dtype.kind in "UO"
     if ours != theirs:
         raise DataError(f"{name} are {kinds[ours]}, but the classes are {kinds[theirs]}; use one kind for both")
 
