@@ -159,3 +159,40 @@ def test_an_error_is_for_rows_in_parts_only(stream: Any, folder: Path) -> None:
     done = stream("--method", "knn", "--error", 0.1, train=folder / "judges.parquet", out="values.parquet")
     assert done.code == 2
     assert "in memory values are exact" in done.err
+
+
+def test_finished_values_are_opened_again_and_said_to_be(stream: Any) -> None:
+    assert "values written to" in stream(*RADIUS).out
+    again = stream(*RADIUS)
+    assert again.code == 0
+    assert "by the same command as before" in again.out
+    assert "values written to" not in again.out
+
+
+def test_a_stop_says_that_the_same_command_goes_on(stream: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    def stop(*_: Any) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr("dataworth.valuation.streaming._add", stop)
+        done = stream(*RADIUS)
+    assert (done.code, done.out) == (130, "")
+    assert "the same command goes on with what is done" in done.err
+    assert stream(*RADIUS).code == 0
+
+
+def test_what_is_not_there_is_said_before_anything_about_out(stream: Any, tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "words").mkdir()
+    (tmp_path / "words" / "rows.csv").write_text("a,y\n1,2\n")
+    for train, said in [("nope", "there is no file or folder"), ("empty", "has no table"), ("words", "has no table")]:
+        done = stream(*RADIUS, train=tmp_path / train)
+        assert done.code == 2
+        assert said in done.err
+
+
+def test_a_bound_is_rounded_upwards() -> None:
+    from dataworth.cli.streaming import _upwards
+
+    for bound in (0.00020173, 0.00010266, 0.1, 1e-12, 0.0, 1.0, 9.96):
+        assert bound <= float(_upwards(bound)) <= bound * 1.1

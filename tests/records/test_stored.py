@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
+import tempfile
 from collections.abc import Callable
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +17,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dataworth.errors import DataError
+from dataworth.errors import DataError, InputError
 from dataworth.records.stored import MANIFEST, StoredValues, encode_part, part_name, read_part
 
 IDS: tuple[Any, ...] = (
@@ -166,3 +168,29 @@ def test_the_same_rows_make_the_same_bytes() -> None:
     first, second = (encode_part({"part": 1}, IDS[3], IDS[0], VALUES) for _ in range(2))
     assert first == second
     assert pq.read_schema(pa.BufferReader(first)).names == ["id", "owner", "value"]
+
+
+@given(
+    values=st.lists(st.sampled_from([-1.0, 0.0, 0.5, 0.5 + 2.0**-20, 2.0]), min_size=1, max_size=30),
+    cuts=st.lists(st.integers(0, 30), max_size=4),
+    n=st.integers(1, 40),
+)
+def test_lowest_highest_and_owners_are_those_of_all_values(values: list[float], cuts: list[int], n: int) -> None:
+    """However rows are cut into files, equal values in the order of the rows."""
+    ids, owners = np.arange(len(values)), np.array(["ann", "bob", "eve"])[np.arange(len(values)) % 3]
+    edges = sorted({min(cut, len(values)) for cut in [0, *cuts, len(values)]})
+    sizes = [b - a for a, b in pairwise(edges)] or [0]
+    with tempfile.TemporaryDirectory() as folder:
+        stored = store(Path(folder, "values"), ids, np.array(values), sizes, owners)
+        whole = stored.load()
+        for ours, theirs in [
+            (stored.lowest_rows(n), whole.lowest(n)),
+            (stored.highest_rows(n), whole.highest(n)),
+        ]:
+            assert (ours.title, ours.rows()) == (theirs.title, theirs.rows())
+        assert (stored.by_owner().note, stored.by_owner().rows()) == (whole.by_owner().note, whole.by_owner().rows())
+
+
+def test_owners_that_nobody_knows_are_not_summed(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="owners are not known: name their column"):
+        store(tmp_path, np.arange(5), VALUES, [2, 3]).by_owner()

@@ -33,10 +33,12 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
         except KeyboardInterrupt:
             sys.exit(130)
         except InputError as error:
-            _fail(_words(error), 2)
+            _fail(_words(error).replace("Ledger.create", "dataworth budget create"), 2)
         except BudgetExceeded as error:
             _fail(str(error), 3)
         except OSError as error:
+            if isinstance(error, ConnectionError) and error.errno is None:  # our own words about a cluster
+                _fail(f"{_words(error)}; the same command goes on", 1)
             # A full disk or a folder that vanished is nobody's wrong question, but no bug of ours either.
             _fail(f"the system refused: {_words(error)}", 1)
         except Exception as error:

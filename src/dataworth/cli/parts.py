@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import typer
 
-from dataworth.errors import InputError
+from dataworth.errors import DataError, InputError
 
 if TYPE_CHECKING:
     from dataworth.engines.engine import Engine
+    from dataworth.records import Table
     from dataworth.records.stored import StoredValues
 
-__all__ = ["ENGINE", "MEMORY", "WHERE", "Parts", "figures_json", "figures_text"]
+__all__ = ["ENGINE", "MEMORY", "WHERE", "Parts", "figures_json", "figures_text", "told_how_to_go_on", "was_there"]
 
 _TABLES = frozenset([".parquet", ".pq", ".arrow", ".feather", ".ipc"])
 
@@ -61,6 +65,23 @@ class Parts:
         """The memory, or the default."""
         return self.memory or "2GiB"
 
+    def check_there(self) -> None:
+        """Look whether a folder is one before anything is said of where its values go.
+
+        Raises:
+            DataError: There is no such folder, or it has neither tables nor images.
+        """
+        from dataworth.data.images import SUFFIXES
+
+        if not self.train.exists() and not self.train.suffix and not _pattern(self.train):
+            raise DataError(f"there is no file or folder {str(self.train)!r}")
+        if self.train.is_dir():
+            known = (*_TABLES, *SUFFIXES)
+            found = (name for _, _, names in os.walk(self.train) for name in names if not name.startswith((".", "_")))
+            if not any(name.lower().endswith(known) for name in found):
+                tables = ", ".join(sorted(_TABLES))
+                raise DataError(f"the folder {str(self.train)!r} has no table ({tables}) and no image in it or below")
+
     def check_folder(self, out: Path | None) -> None:
         """Refuse what cannot be a folder of values.
 
@@ -91,15 +112,37 @@ class Parts:
         return Dask(workers=threads) if self.engine == "dask" else Dask(self.engine)
 
 
-def figures_text(stored: StoredValues) -> list[str]:
-    """Lines about values and where they are."""
+@contextmanager
+def told_how_to_go_on() -> Iterator[None]:
+    """Whoever stops a run is told that nothing is lost."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        print("dataworth: stopped; the same command goes on with what is done", file=sys.stderr)
+        raise
+
+
+def was_there(out: Path) -> bool:
+    """Whether a folder holds finished values already, so that a run only opens them."""
+    return (out / "_values.json").exists()
+
+
+def figures_text(stored: StoredValues, *, before: bool) -> list[str | Table]:
+    """Lines about values and where they are.
+
+    Args:
+        stored: The values.
+        before: Whether they were there already.
+    """
     files = "1 file" if stored.parts == 1 else f"{stored.parts:,} files"
+    deviation = f", standard deviation {stored.provenance['standard deviation']:.3g}"
     return [
-        f"lowest {stored.lowest:.3g}, mean {stored.total / stored.rows:.3g}, highest {stored.highest:.3g}; "
+        f"lowest {stored.lowest:.3g}, mean {stored.total / stored.rows:.3g}, highest {stored.highest:.3g}{deviation}; "
         f"{stored.below_zero:,} rows below zero",
         f"worked out by {stored.provenance['engine']} in parts of up to {stored.provenance['rows of a part']:,} rows",
         "",
-        f"values written to {stored.folder}, {files}",
+        f"values {'are in' if before else 'written to'} {stored.folder}, {files}"
+        + (", by the same command as before" if before else ""),
     ]
 
 

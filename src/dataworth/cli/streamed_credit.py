@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from dataworth.cli.items import Columns
 from dataworth.cli.output import show, show_json
-from dataworth.cli.parts import Parts, figures_json, figures_text
+from dataworth.cli.parts import Parts, figures_json, figures_text, told_how_to_go_on, was_there
 from dataworth.errors import InputError
 
 if TYPE_CHECKING:
@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from dataworth.valuation.methods import SimilarityMatch
 
 __all__ = ["StreamedCredit"]
+
+SHOWN = 5
 
 
 @dataclass(frozen=True)
@@ -69,9 +71,11 @@ class StreamedCredit:
             features=None if columns.items is None else [columns.items], filter=self.parts.where,
         )  # fmt: skip
         fresh = columns.read_made(made, batch=False)
-        stored = credit_source(
-            fresh, source, method=rule, out=out, engine=self.parts.build(threads), memory=self.parts.size
-        )
+        before = was_there(out)
+        with told_how_to_go_on():
+            stored = credit_source(
+                fresh, source, method=rule, out=out, engine=self.parts.build(threads), memory=self.parts.size
+            )
         if as_json:
             show_json(_as_json(stored))
         else:
@@ -79,16 +83,20 @@ class StreamedCredit:
                 [
                     f"{stored.rows:,} training items by {stored.method}, {stored.n_validation:,} generated items",
                     caveat,
-                    *figures_text(stored),
+                    *([stored.highest_rows(SHOWN)] if stored.rows > SHOWN else []),
+                    *([stored.by_owner()] if columns.owner is not None else []),
+                    *figures_text(stored, before=before),
                     f"who earned what of each generated item is in {stored.folder}, too",
                 ]
             )
 
 
 def _as_json(stored: StoredValues) -> dict[str, Any]:
+    table = stored.highest_rows(SHOWN)
     return {
         "method": stored.method,
         "train_items": stored.rows,
         "generated_items": stored.n_validation,
+        "highest": [dict(zip(table.columns, row, strict=True)) for row in table.rows()],
         **figures_json(stored),
     }

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from decimal import ROUND_CEILING, Context
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dataworth.cli.methods import Choice, Method
 from dataworth.cli.output import show, show_json
-from dataworth.cli.parts import Parts, figures_json, figures_text
+from dataworth.cli.parts import Parts, figures_json, figures_text, told_how_to_go_on, was_there
 from dataworth.cli.reading import parse_classes, read_judges
 from dataworth.errors import InputError, MethodError
 
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Streaming"]
 
+SHOWN = 5
 _OPTIONS = "--memory, --engine, --where, --update, --keep-links, --no-spill"
 _METHODS = (Method.THRESHOLD, Method.VOTE, Method.KNN)
 
@@ -59,7 +61,9 @@ class Streaming:
         Raises:
             InputError: No folder for the values, or options about values in memory; or the other way about.
             MethodError: A method that is not worked out part by part.
+            DataError: There is nothing to value.
         """
+        self.parts.check_there()
         if not self.asked:
             if self.error is not None:
                 raise InputError("--error is about rows that are worked out part by part; in memory values are exact")
@@ -125,28 +129,30 @@ class Streaming:
                 memory=self.parts.size, spill=self.spill, as_json=as_json,
             )  # fmt: skip
             return
-        stored = value_source(
-            source,
-            judges,
-            method=method,  # type: ignore[arg-type]  # check() let three methods pass
-            out=out,
-            classes=known,
-            dtype=dtype,
-            engine=engine,
-            memory=self.parts.size,
-            spill=self.spill,
-            keep_links=self.keep_links,
-            update=self.update,
-            error=self.error,
-        )
+        before = was_there(out)
+        with told_how_to_go_on():
+            stored = value_source(
+                source,
+                judges,
+                method=method,  # type: ignore[arg-type]  # check() let three methods pass
+                out=out,
+                classes=known,
+                dtype=dtype,
+                engine=engine,
+                memory=self.parts.size,
+                spill=self.spill,
+                keep_links=self.keep_links,
+                update=self.update,
+                error=self.error,
+            )
         if as_json:
             show_json(_as_json(stored, suggested))
         else:
-            show(_as_text(stored, suggested))
+            show(_as_text(stored, suggested, before=before))
 
 
-def _as_text(stored: StoredValues, suggested: float | None) -> list[Any]:
-    lines = [f"{stored.rows:,} rows by {stored.method}, {stored.n_validation:,} validation points"]
+def _as_text(stored: StoredValues, suggested: float | None, *, before: bool) -> list[Any]:
+    lines: list[Any] = [f"{stored.rows:,} rows by {stored.method}, {stored.n_validation:,} validation points"]
     if suggested is not None:
         lines.append(f"radius {suggested:.6g}, suggested by the validation set; choose another with --radius")
     if "files taken over" in stored.provenance:
@@ -154,8 +160,15 @@ def _as_text(stored: StoredValues, suggested: float | None) -> list[Any]:
         fresh = int(stored.provenance["files"]) - taken
         lines.append(f"links of {taken:,} files taken over, of {fresh:,} found anew; {gone:,} files no longer count")
     if "error bound" in stored.provenance:
-        lines.append(f"no value is further than {stored.provenance['error bound']:.2g} from the exact one")
-    return [*lines, *figures_text(stored)]
+        bound = _upwards(float(stored.provenance["error bound"]))
+        lines.append(f"no value is further than {bound} from the exact one at the worst; most are many times nearer")
+    shown = [stored.lowest_rows(SHOWN), stored.highest_rows(SHOWN)] if stored.rows > 2 * SHOWN else []
+    return [*lines, *shown, *figures_text(stored, before=before)]
+
+
+def _upwards(bound: float) -> str:
+    """A bound in two digits that is one still."""
+    return f"{float(Context(prec=2, rounding=ROUND_CEILING).create_decimal(bound)):.2g}"
 
 
 def _as_json(stored: StoredValues, suggested: float | None) -> dict[str, Any]:

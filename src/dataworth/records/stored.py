@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
@@ -17,9 +18,10 @@ from numpy.typing import NDArray
 from dataworth.errors import DataError, InputError
 from dataworth.records.arrays import exact
 from dataworth.records.attributions import Attributions
+from dataworth.records.evidence import Table
 from dataworth.records.files import whole_file
 from dataworth.records.sealed import digest_of
-from dataworth.records.values import Values
+from dataworth.records.values import Values, owner_table
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -158,6 +160,66 @@ class StoredValues:
             owners=owners, provenance=self.provenance,
         )  # fmt: skip
 
+    def lowest_rows(self, n: int = 10) -> Table:
+        """The ``n`` rows of lowest value, lowest first: ids, owners if known, values; one file is in memory at a time.
+
+        Raises:
+            DataError: A file is missing or damaged.
+        """
+        return self._some(n, 1).lowest(n)
+
+    def highest_rows(self, n: int = 10) -> Table:
+        """The ``n`` rows of highest value, highest first: ids, owners if known, values; one file at a time.
+
+        Raises:
+            DataError: A file is missing or damaged.
+        """
+        return self._some(n, -1).highest(n)
+
+    def by_owner(self) -> Table:
+        """Sums of values by owner, highest first, as :meth:`Values.by_owner`; one file is in memory at a time.
+
+        Each file's values are added up, and then the files' sums, so last digits may hang on how rows were cut.
+
+        Raises:
+            InputError: The owners are not known.
+            DataError: A file is missing or damaged.
+        """
+        sums: dict[Any, list[float]] = {}
+        rows: dict[Any, int] = {}
+        for table in self._tables():
+            if "owner" not in table.column_names:
+                raise InputError("owners are not known: name their column, Source.open(..., owner=...), before valuing")
+            names, at = np.unique(table["owner"].to_numpy(), return_inverse=True)
+            values = table["value"].to_numpy()
+            places = np.split(np.argsort(at, kind="stable"), np.cumsum(np.bincount(at))[:-1]) if names.size else []
+            for name, mine in zip(names.tolist(), places, strict=True):
+                sums.setdefault(name, []).append(math.fsum(values[mine].tolist()))
+                rows[name] = rows.get(name, 0) + mine.size
+        order = sorted(sums)
+        return owner_table(
+            np.array(order),
+            np.array([rows[name] for name in order]),
+            np.array([math.fsum(sums[name]) for name in order]),
+            self.total,
+            additive=(Path(self.folder) / ATTRIBUTIONS).exists(),
+        )
+
+    def _some(self, n: int, sign: int) -> Values:
+        """More than the ``n`` lowest values, or with sign -1 the highest, in the order of the rows."""
+        ids, owners, values = [], [], []
+        for table in self._tables():
+            at = np.sort(np.argsort(sign * table["value"].to_numpy(), kind="stable")[: n + 1])
+            some = table.take(at)
+            ids.append(some["id"].to_numpy())
+            values.append(some["value"].to_numpy())
+            if "owner" in table.column_names:
+                owners.append(some["owner"].to_numpy())
+        return Values(
+            np.concatenate(ids), np.concatenate(values), self.method, self.n_validation,
+            owners=np.concatenate(owners) if owners else None,
+        )  # fmt: skip
+
     def digest(self) -> str:
         """SHA-256 of ids and values in the order of the ids: the same however the rows were cut into parts.
 
@@ -249,17 +311,19 @@ class StoredValues:
             raise DataError(f"{name} lacks {len(missing)} of its {stored.parts} files, the first {missing[0]!r}")
         return stored
 
-    def _read(self) -> pa.Table:
-        """All files as one table."""
-        import pyarrow as pa
-
-        tables = []
+    def _tables(self) -> Iterator[pa.Table]:
+        """The rows of each file."""
         for number, file in enumerate(self.files):
             about, table = read_part(file)
             if (about.get("part"), about.get("job")) != (number, self.provenance.get("job")):
                 raise DataError(f"{str(file)!r} is a file of other values; value the rows again")
-            tables.append(table.replace_schema_metadata())
-        whole = pa.concat_tables(tables)
+            yield table.replace_schema_metadata()
+
+    def _read(self) -> pa.Table:
+        """All files as one table."""
+        import pyarrow as pa
+
+        whole = pa.concat_tables(list(self._tables()))
         if whole.num_rows != self.rows:
             raise DataError(f"the files in {self.folder!r} have {whole.num_rows} rows, not {self.rows}")
         return whole

@@ -210,26 +210,11 @@ class Values:
         if self.owners is None:
             raise InputError("owners are not known: give owners= to Points, or owner= to read_points, before valuing")
         names, at = np.unique(self.owners, return_inverse=True)
-        total = np.bincount(at, weights=self.values)
-        rows = np.bincount(at)
+        total = np.bincount(at, weights=self.values).astype(np.float64)
         additive = self.attributions is not None
         if additive:
             total = np.array([math.fsum(self.values[at == i]) for i in range(names.size)])
-        order = np.argsort(-total, kind="stable")
-        everything = math.fsum(self.values)
-        shares = {"share": (total / everything)[order].tolist()} if additive and everything > 0 else {}
-        return Table(
-            "by-owner",
-            "Values summed by owner",
-            {
-                "owner": names[order].tolist(),
-                "rows": rows[order].tolist(),
-                "sum of values": total[order].tolist(),
-                **shares,
-                "mean value": (total / rows)[order].tolist(),
-            },
-            note=ADDITIVE if additive else OWNER_CAVEAT,
-        )
+        return owner_table(names, np.bincount(at), total, math.fsum(self.values), additive=additive)
 
     def detection(self, bad: ArrayLike) -> Detection:
         """How well low values find rows that are known to be bad.
@@ -399,6 +384,34 @@ def _check_errors(given: ArrayLike, shape: tuple[int, ...]) -> NDArray[Any]:
     if odd:
         raise InputError(f"{odd} of {errors.size} standard errors are negative or infinite")
     return read_only(errors)
+
+
+def owner_table(
+    names: NDArray[Any], rows: NDArray[np.int64], total: NDArray[np.float64], everything: float, *, additive: bool
+) -> Table:
+    """Sums of values by owner, highest first.
+
+    Args:
+        names: Of the owners, ``(n,)``.
+        rows: How many rows each has, ``(n,)``.
+        total: What their values come to, ``(n,)``.
+        everything: What all values come to.
+        additive: Whether a sum of values is what the owner's rows are worth together.
+    """
+    order = np.argsort(-total, kind="stable")
+    shares = {"share": (total / everything)[order].tolist()} if additive and everything > 0 else {}
+    return Table(
+        "by-owner",
+        "Values summed by owner",
+        {
+            "owner": names[order].tolist(),
+            "rows": rows[order].tolist(),
+            "sum of values": total[order].tolist(),
+            **shares,
+            "mean value": (total / rows)[order].tolist(),
+        },
+        note=ADDITIVE if additive else OWNER_CAVEAT,
+    )
 
 
 def _known(errors: NDArray[np.float64]) -> list[float | None]:

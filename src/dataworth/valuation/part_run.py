@@ -53,6 +53,7 @@ class Figures:
 
     rows: int
     total: float
+    squares: float
     lowest: float
     highest: float
     below_zero: int
@@ -61,10 +62,11 @@ class Figures:
     def of(cls, values: NDArray[np.float64]) -> Figures:
         """Those of some values; none will do."""
         if not values.size:
-            return cls(0, 0.0, 0.0, 0.0, 0)
+            return cls(0, 0.0, 0.0, 0.0, 0.0, 0)
         return cls(
             values.size,
             math.fsum(values.tolist()),
+            float(np.square(values).sum()),
             float(values.min()),
             float(values.max()),
             int((values < 0).sum()),
@@ -205,14 +207,15 @@ class PartRun:
             self.kept.give_up(self.parts)
             raise DataError(f"no row of {self.source} passes")
         self.kept.check_values(self.parts)
-        rows = sum(found.rows for found in some)
+        rows, total = sum(found.rows for found in some), math.fsum(found.total for found in some)
+        spread = math.fsum(found.squares for found in some) / rows - (total / rows) ** 2
         stored = StoredValues(
             folder=self.folder,
             rows=rows,
             parts=len(self.parts),
             method=method,
             n_validation=n_validation,
-            total=math.fsum(found.total for found in some),
+            total=total,
             lowest=min(found.lowest for found in some),
             highest=max(found.highest for found in some),
             below_zero=sum(found.below_zero for found in some),
@@ -222,6 +225,7 @@ class PartRun:
                 "engine": self.engine.describe(),
                 "rows of a part": self.rows_of_a_part,
                 "files": len(self.source.files),
+                "standard deviation": math.sqrt(max(spread, 0.0)),
             },
         )
         stored.save()
