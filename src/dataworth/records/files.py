@@ -1,4 +1,4 @@
-"""Files that appear whole or not at all."""
+"""Files that appear whole or not at all, and files that one run holds at a time."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from uuid import uuid4
 
-__all__ = ["whole_file"]
+__all__ = ["locked", "whole_file"]
 
 
 @contextmanager
@@ -41,3 +41,56 @@ def whole_file(path: str | os.PathLike[str], *, secret: bool = False) -> Iterato
         os.replace(temporary, target)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def locked(path: str | os.PathLike[str], *, secret: bool = False) -> Iterator[bool]:
+    """Hold a file, which is made if need be, so that nobody else does; it may be removed meanwhile.
+
+    Where the system or the file system knows no locks, nobody is kept out.
+
+    Args:
+        path: The file.
+        secret: Whether only its owner can read it.
+
+    Yields:
+        False if another holds it, on this machine or in this process.
+
+    Raises:
+        OSError: The file cannot be made.
+
+    Example:
+        >>> import pathlib, tempfile
+        >>> with tempfile.TemporaryDirectory() as folder, locked(pathlib.Path(folder, "lock")) as alone:
+        ...     alone
+        True
+    """
+    while True:
+        handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o600 if secret else 0o666)
+        try:
+            alone = _locked(handle)
+            if alone and not _is_there(handle, path):  # whoever held it removed it just now
+                continue
+            yield alone
+            return
+        finally:
+            os.close(handle)
+
+
+def _locked(handle: int) -> bool:
+    try:
+        import fcntl
+
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except (ImportError, OSError):
+        return True
+    return True
+
+
+def _is_there(handle: int, path: str | os.PathLike[str]) -> bool:
+    try:
+        return os.path.samestat(os.fstat(handle), os.stat(path))
+    except FileNotFoundError:
+        return False

@@ -8,7 +8,7 @@ import os
 import shutil
 import socket
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from dataworth.data.sources import Part
 from dataworth.errors import DataError, InputError
-from dataworth.records.files import whole_file
+from dataworth.records.files import locked, whole_file
 from dataworth.records.sealed import read_sealed, write_sealed
 from dataworth.records.stored import MANIFEST, StoredValues, encode_part, part_name, read_part
 
@@ -155,13 +155,13 @@ class PartsKept:
         Raises:
             InputError: One is at work in it, or it cannot be made.
         """
-        try:
-            self.work.mkdir(parents=True, exist_ok=True)
-            held = self._lock.open("wb")
-        except OSError as trouble:
-            raise InputError(f"{str(self.out)!r} cannot be written: {trouble.strerror}") from trouble
-        with held:
-            if not _locked(held.fileno()):
+        with ExitStack() as held:
+            try:
+                self.work.mkdir(parents=True, exist_ok=True)
+                alone = held.enter_context(locked(self._lock))
+            except OSError as trouble:
+                raise InputError(f"{str(self.out)!r} cannot be written: {trouble.strerror}") from trouble
+            if not alone:
                 raise InputError(
                     f"another run is at work in {str(self.out)!r}; wait for it to end, or name a new folder"
                 )
@@ -296,19 +296,3 @@ class PartsKept:
     def _told(self, part: Part) -> dict[str, Any]:
         """What a file of this part says it is of."""
         return {"job": self.job, "part": part.number, "first": part.first, "rows": part.rows}
-
-
-def _locked(file: int) -> bool:
-    """Lock an open file until it is closed; False if another process has.
-
-    Where the system or the file system knows no locks, nothing is done.
-    """
-    try:
-        import fcntl
-
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    except (ImportError, OSError):
-        return True
-    return True
