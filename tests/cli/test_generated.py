@@ -461,7 +461,7 @@ def test_a_missing_index(run: Run, made: Path, tmp_path: Path) -> None:
 
 
 def test_too_few_training_items(generated: Any) -> None:
-    refused(generated("--k", N + 1), f"k={N + 1}", f"there are {N}")
+    refused(generated("--k", N + 1), f"--k {N + 1}", f"there are {N}")
 
 
 def test_too_few_for_an_index_are_told_before_anything_is_embedded(

@@ -62,10 +62,14 @@ def test_a_pattern_a_filter_a_cluster_and_json(credit: Any, tmp_path: Path) -> N
     ("more", "said"),
     [
         (["--report", "page.html"], "--report cannot be had of training items that are matched part by part"),
-        (["--recall", "hnsw"], "recall="),
+        (["--recall", "hnsw"], "--recall cannot be had of training items that are matched part by part"),
+        (["--rerank", "pixels"], "--rerank cannot be had of training items that are matched part by part"),
         (["--engine", "spark"], "--engine must be local, dask or the address"),
         (["--memory", "much"], "memory must be a size"),
-        (["--column", "nothing"], "no column 'nothing'"),
+        (["--column", "nothing"], "no column 'nothing' (--column); it has"),
+        (["--column", "name"], "or leave it out with --column COLUMN"),
+        (["--column", "vector", "--k", "500"], "--k 500 training items share in each generated item, but there are"),
+        (["--column", "vector", "--quality", "entropy"], "give images, or leave --quality out"),
     ],
 )
 def test_what_does_not_go_together_is_refused(credit: Any, more: list[str], said: str) -> None:
@@ -79,3 +83,36 @@ def test_values_of_a_folder_need_a_folder(credit: Any, tmp_path: Path) -> None:
         done = credit(out=out)
         assert done.code == 2
         assert "give --out FOLDER" in done.err
+
+
+@pytest.mark.parametrize(
+    ("named", "said"),
+    [
+        ("nowhere", "there is no file or folder"),
+        ("empty", "has no table"),
+        ("texts", "has no table"),
+    ],
+)
+def test_what_is_not_there_is_told_before_where_values_go(credit: Any, tmp_path: Path, named: str, said: str) -> None:
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "texts").mkdir()
+    (tmp_path / "texts" / "rows.csv").write_text("a,b\n1,2\n")
+    done = credit(train=tmp_path / named)
+    assert done.code == 2
+    assert said in done.err
+    assert "--out" not in done.err
+
+
+@pytest.mark.parametrize(
+    ("more", "said"),
+    [
+        (["--column", "nothing"], "no column 'nothing' (--column); it has"),
+        (["--column", "vector", "--rerank", "pixels"], "--rerank pixels looks at images, but train holds vectors"),
+        (["--column", "vector", "--quality", "entropy"], "give images, or leave --quality out"),
+    ],
+)
+def test_items_in_memory_are_refused_in_options_too(credit: Any, tmp_path: Path, more: list[str], said: str) -> None:
+    done = credit(*more, train=tmp_path / "train" / "0.parquet", out=tmp_path / "credit.parquet")
+    assert done.code == 2
+    assert said in done.err
+    assert "=" not in done.err

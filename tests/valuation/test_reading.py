@@ -414,3 +414,15 @@ def test_different_features_are_refused(validation: dw.Points, message: str) -> 
 def test_equal_features_pass() -> None:
     check_same_features(points("a", "b"), points("a", "b"))
     check_same_features(points("a", "b"), points("x", "y", named=False))
+
+
+@pytest.mark.parametrize("suffix", [".parquet", ".pq", ".arrow", ".feather", ".ipc"])
+def test_a_folder_of_tables_is_told_where_it_is_read(tmp_path: Path, suffix: str) -> None:
+    for place in ("month=3", "_work"):
+        (tmp_path / place).mkdir()
+    (tmp_path / "_work" / "0.png").touch()
+    (tmp_path / ".hidden").touch()
+    (tmp_path / "month=3" / f"rows{suffix.upper()}").touch()
+    for arguments in ({}, {"label": "y"}, {"embed": colour}):
+        with pytest.raises(dw.InputError, match=r"a folder of tables.* value_source\(Source.open.* dataworth points"):
+            dw.read_points(tmp_path, **arguments)

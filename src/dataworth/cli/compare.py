@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from dataworth.cli.output import check_report, say, show, show_json
-from dataworth.cli.reading import read_pair, split_names
+from dataworth.cli.reading import read_pair, refuse_stored, split_names
 from dataworth.cli.retraining import Model, build_model
 from dataworth.errors import InputError, MethodError
 
@@ -158,6 +158,7 @@ def _load(files: list[Path]) -> dict[str, Values]:
 
     loaded = []
     for file in files:
+        refuse_stored(file, "a comparison takes values in one file")
         if file.is_dir():
             raise InputError(
                 f"{str(file)!r} is a folder; a comparison is of files of exact values. A private release hides the "

@@ -9,6 +9,7 @@ import typer
 
 from dataworth.cli.output import check_report, show, show_json
 from dataworth.cli.private import check_new_folder, hand_over
+from dataworth.cli.reading import refuse_stored
 from dataworth.errors import InputError
 
 
@@ -56,6 +57,7 @@ def deliver(
 
 
 def _deliver_folder(folder: Path, number: int | None, out: Path, report: Path | None, *, as_json: bool) -> None:
+    refuse_stored(folder, "what is delivered is a private release, and these are exact values", one_file=False)
     from dataworth.records.stored_release import StoredRelease
 
     if number is not None:

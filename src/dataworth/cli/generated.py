@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from dataworth.cli.items import Columns, read_ids
-from dataworth.cli.matching import Quality, Recall, Rerank, choose_match
+from dataworth.cli.matching import WORDS, Quality, Recall, Rerank, choose_match
+from dataworth.cli.methods import told_in_options
 from dataworth.cli.output import check_file, check_report, show, show_json
 from dataworth.cli.parts import ENGINE, MEMORY, WHERE, Parts
 from dataworth.cli.reading import Embed
@@ -59,6 +60,7 @@ def _output(*names: str, help: str, metavar: str | None = None) -> Any:
     return typer.Option(*names, help=help, metavar=metavar, rich_help_panel="Output")
 
 
+@told_in_options(WORDS)
 def generated(
     *,
     made: Annotated[
@@ -218,11 +220,13 @@ def generated(
         "candidates": candidates,
     }
     columns = Columns(column, id_, owner, label, made_column, made_label, trained, skip_bad)
-    if train is not None and (parts := Parts(train, memory, engine, where)).asked:
+    parts = _in_parts(train, memory, engine, where, out)
+    if parts is not None:
         others = {
             "--embed": embed, "--trained": trained, "--skip-bad": skip_bad or None, "--index": index,
             "--update": update or None, "--remove-train": remove_train, "--attributions": attributions,
-            "--report": report, "--show-rows": show_rows or None,
+            "--report": report, "--show-rows": show_rows or None, "--rerank": rerank,
+            "--recall": None if recall is Recall.EXACT else recall,
         }  # fmt: skip
         streamed = StreamedCredit(parts, columns)
         there = streamed.check(made, out, {name: given is not None for name, given in others.items()})
@@ -268,6 +272,18 @@ def generated(
 
 
 # -- what is asked -------------------------------------------------------------------------------
+
+
+def _in_parts(
+    train: Path | None, memory: str | None, engine: str | None, where: str | None, out: Path | None
+) -> Parts | None:
+    """What was said about files that are matched part by part; None where items are in memory."""
+    if train is None:
+        return None
+    parts = Parts(train, memory, engine, where)
+    if out is not None and not out.suffix:  # a folder is meant, so tables are: say first if there are none
+        parts.check_there()
+    return parts if parts.asked else None
 
 
 def _check_stream(index: Path | None, update: bool, remove_train: Path | None) -> None:

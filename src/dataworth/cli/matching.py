@@ -13,7 +13,20 @@ from dataworth.errors import MethodError, MissingExtra
 if TYPE_CHECKING:
     from dataworth.valuation.methods import SimilarityMatch
 
-__all__ = ["Quality", "Recall", "Rerank", "choose_match"]
+__all__ = ["WORDS", "Quality", "Recall", "Rerank", "choose_match"]
+
+WORDS = {
+    "features=[...]": "--column COLUMN",
+    "features=": "column=",
+    "more probes, subvectors or candidates": "more --probes, --subvectors or --candidates",
+    "more depth, links or candidates": "more --depth, --links or --candidates",
+    "or a lower floor": "or a lower --floor",
+    "leave rerank out": "leave --rerank out",
+    "give Items(x, images=...), numbers, or a callable": "give images, or leave --quality out",
+    "give Items(x, images=...)": "give images",
+    "give Items(x, texts=...)": "give texts",
+}
+"""What messages about items say in Python -> what they say of options."""
 
 
 class Recall(StrEnum):

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, fields
 from enum import StrEnum
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from dataworth.errors import InputError, MethodError, MissingExtra
@@ -57,11 +58,13 @@ _FLAGS = {
 _GIVEN = (
     "features", "label", "id", "owner", "classes", "embed", "k", "radius", "metric", "semivalue", "normalise", "kernel",
     "bits", "dtype", "threads", "players", "scoring", "fits", "target_error", "seconds", "sampling", "truncation",
-    "alpha", "beta", "seed", "folder", "memory", "engine", "update", "error",
+    "alpha", "beta", "seed", "folder", "memory", "engine", "update", "error", "column", "temperature", "quality",
+    "rerank", "recall",
 )  # fmt: skip
 _ABOUT = _GIVEN[_GIVEN.index("k") :]
 _WITH_VALUE = re.compile(rf"(?<![^\s(])({'|'.join(_GIVEN)})=(\[[^\]]*\]|'[^']*'|\"[^\"]*\"|[\w.,]*\w)?")
 _AT_FIRST = re.compile(rf"^({'|'.join(_ABOUT)})(?: of Beta)?(?= must )")
+_NO_WORDS: Mapping[str, str] = MappingProxyType({})
 
 
 @dataclass(frozen=True)
@@ -155,14 +158,21 @@ def in_options(message: str) -> str:
 
 
 @contextmanager
-def told_in_options() -> Iterator[None]:
-    """What is refused within is told in options."""
+def told_in_options(words: Mapping[str, str] = _NO_WORDS) -> Iterator[None]:
+    """What is refused within is told in options.
+
+    Args:
+        words: What the library says -> what a command says instead, in the order in which they are replaced.
+    """
     try:
         yield
     except MissingExtra:
         raise
     except InputError as error:
-        said = in_options(str(error))
+        said = str(error)
+        for python, command in words.items():
+            said = said.replace(python, command)
+        said = in_options(said)
         if said == str(error):
             raise
         raise type(error)(said) from error

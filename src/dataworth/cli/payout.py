@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from dataworth.cli.output import check_file, show, show_json, write_text
+from dataworth.cli.reading import refuse_stored
 
 
 class NegativeRule(StrEnum):
@@ -54,6 +55,7 @@ def payout(
 ) -> None:
     """Divide an amount of money by the shares of providers, to the last cent."""
     check_file(out, "--out", ".csv")
+    refuse_stored(shares, "a payout divides by shares of providers, which dataworth providers writes", one_file=False)
     import dataworth as dw
     from dataworth.valuation.payouts import payout as divide
 

@@ -17,7 +17,17 @@ if TYPE_CHECKING:
     from dataworth.data.tables import OpenTable
     from dataworth.records import Points
 
-__all__ = ["Embed", "Pair", "columns_of", "parse_classes", "read_judges", "read_marks", "read_pair", "split_names"]
+__all__ = [
+    "Embed",
+    "Pair",
+    "columns_of",
+    "parse_classes",
+    "read_judges",
+    "read_marks",
+    "read_pair",
+    "refuse_stored",
+    "split_names",
+]
 
 
 class Embed(StrEnum):
@@ -108,6 +118,29 @@ def read_judges(
         features=features,
         embed=embed and embed.value,
     )
+
+
+def refuse_stored(path: Path, needed: str, *, one_file: bool = True) -> None:
+    """Refuse a folder of values that were worked out part by part, where a file is needed.
+
+    Args:
+        path: What was given.
+        needed: What is taken instead.
+        one_file: Whether one file of the same values would do.
+
+    Raises:
+        InputError: It is such a folder; the message says how to make one file of it.
+    """
+    from dataworth.records.stored import MANIFEST
+
+    if (path / MANIFEST).is_file():
+        how = (
+            ". Where they fit in memory, Python makes one file of them: "
+            f"dw.StoredValues.open({str(path)!r}).load().save('values.parquet')"
+        )
+        raise InputError(
+            f"{str(path)!r} is a folder of values that were worked out part by part; {needed}{how if one_file else ''}"
+        )
 
 
 def split_names(given: Sequence[str] | None) -> list[str] | None:

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from dataworth.cli.output import check_report, show
+from dataworth.cli.reading import refuse_stored
 
 
 def report(
@@ -31,6 +32,8 @@ def report(
 ) -> None:
     """Draw saved values, shares or releases as one HTML page that opens from disk, with no network."""
     check_report(out, "--out")
+    for file in files:
+        refuse_stored(file, "a report takes values in one file")
     import dataworth as dw
     from dataworth.records.saved import load_saved
 

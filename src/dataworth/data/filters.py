@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import math
 import operator
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import reduce
@@ -101,10 +102,22 @@ def _comparable(kind: pa.DataType) -> pa.DataType:
     return pa.float32() if pa.types.is_float16(kind) else kind
 
 
+# What other languages of filters have, and what says the same here.
+_ELSEWHERE = {
+    "between": "there is no between: write {column} >= 3 and {column} <= 4, or 3 <= {column} <= 4",
+    "is": "there is no is: write missing({column}), or not missing({column})",
+    "like": "there is no like: write {column} == 'DE', or {column} in ('DE', 'FR')",
+}
+
+
 def _hint(text: str, error: SyntaxError) -> str:
-    words = text.replace("(", " ").replace(")", " ").split()
-    shouted = sorted({word for word in words if word in ("AND", "OR", "NOT", "IN", "IS", "NULL", "LIKE", "BETWEEN")})
-    if "<>" in text:
+    plain_words = re.sub(r"'[^']*'|\"[^\"]*\"", "''", text)  # what stands in quotes is no part of the language
+    words = plain_words.replace("(", " ").replace(")", " ").split()
+    shouted = sorted({word for word in words if word in ("AND", "OR", "NOT", "IN")})
+    foreign = re.search(r"(\w+)\s+(?:not\s+)?(between|is|like)\b", plain_words, re.IGNORECASE)
+    if foreign:
+        hint = _ELSEWHERE[foreign[2].lower()].format(column=foreign[1])
+    elif "<>" in text:
         hint = "write != for <>"
     elif shouted:
         hint = f"write {' and '.join(word.lower() for word in shouted)} in small letters"
@@ -112,7 +125,14 @@ def _hint(text: str, error: SyntaxError) -> str:
         hint = "write == for ="
     else:
         hint = f"write it like {_EXAMPLE}"
-    return f"the filter cannot be read from character {error.offset or 1} on; {hint}"
+    if not text.strip():
+        return f"the filter is empty; {hint}"
+    if error.offset is None:
+        return f"the filter cannot be read: it holds odd characters; {hint}"
+    if error.offset == 0:
+        return f"the filter breaks off at its end, where more must follow; {hint}"
+    before = len(text) - len(text.lstrip())
+    return f"the filter cannot be read from character {error.offset + before} on; {hint}"
 
 
 # -- conditions ----------------------------------------------------------------------------------

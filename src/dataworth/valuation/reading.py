@@ -28,7 +28,9 @@ from dataworth.models.embed import IMAGE_MODELS, TEXT_MODELS, Model
 from dataworth.records.points import Item, Points
 from dataworth.valuation.embedding import embed_images, embed_texts
 
-__all__ = ["check_columns", "check_same_features", "read_points"]
+__all__ = ["check_columns", "check_same_features", "folder_of_tables", "read_points"]
+
+_TABLES = frozenset([".parquet", ".pq", ".arrow", ".feather", ".ipc"])
 
 
 def read_points(
@@ -70,7 +72,8 @@ def read_points(
             rows; column names or ids repeat; entries are missing, NaN or infinite, and not allowed to be; lists are
             ragged; a feature column is not numeric and ``embed`` is not given. The message names columns and
             counts rows.
-        InputError: An unknown ``embed``, or arguments that do not go together.
+        InputError: An unknown ``embed``, arguments that do not go together, or a folder of tables, which
+            :func:`dataworth.valuation.streaming.value_source` takes.
         MissingExtra: The model that ``embed`` names is not installed.
 
     Example:
@@ -85,6 +88,11 @@ def read_points(
     if isinstance(features, str):
         raise InputError(f"features takes a list of column names: features=[{features!r}]")
     if isinstance(source, (str, os.PathLike)) and Path(source).is_dir():
+        if folder_of_tables(Path(source)):
+            raise InputError(
+                f"{os.fspath(source)!r} is a folder of tables, and one file or table is read here. Rows in many files "
+                "are valued part by part: value_source(Source.open(folder, label=...), ...), or dataworth points FOLDER"
+            )
         given = {"label": label, "id": id, "owner": owner, "features": features}
         return _read_folder(Path(source), [part for part, column in given.items() if column is not None], embed)
 
@@ -114,6 +122,28 @@ def read_points(
         )
     x, items = _embedded(columns, wanted[0], embed, table.folder)
     return Points(x, y, ids=ids, owners=owners, items=items)
+
+
+def folder_of_tables(folder: Path) -> bool:
+    """Whether the first file in a folder or below is a table that is read part by part.
+
+    Names that begin with ``.`` or ``_`` are looked over, as they are where the files are read.
+
+    Example:
+        >>> import pathlib, tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     made = pathlib.Path(folder, "month=3", "rows.parquet")
+        ...     made.parent.mkdir()
+        ...     made.touch()
+        ...     folder_of_tables(pathlib.Path(folder))
+        True
+    """
+    for _, folders, files in os.walk(folder):
+        folders[:] = sorted(name for name in folders if not name.startswith((".", "_")))
+        named = sorted(name for name in files if not name.startswith((".", "_")))
+        if named:
+            return Path(named[0]).suffix.lower() in _TABLES
+    return False
 
 
 def check_same_features(train: Points, validation: Points) -> None:
