@@ -104,7 +104,10 @@ class Cost:
 
     @property
     def worker_bytes(self) -> int:
-        """What one worker holds: a part's rows as read and as multiplied, its links and names; and the points."""
+        """What one worker holds: a part's rows as read and as multiplied, its links and names; and the points.
+
+        Besides what reading takes, which hangs on how files were written: ``Source.reading_bytes``.
+        """
         row = self.features * (self.item + 4) + self._link_row + _NAMES_HELD
         return 24 * self.points * self.features + self.part_rows * row
 

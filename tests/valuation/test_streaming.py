@@ -25,6 +25,7 @@ from hypothesis import strategies as st
 
 import dataworth as dw
 from dataworth.data.filters import Filter
+from dataworth.data.part_files import buffer_of
 from dataworth.data.sources import Source
 from dataworth.engines.engine import Engine
 from dataworth.engines.local import Local
@@ -32,7 +33,7 @@ from dataworth.errors import DataError, InputError, MethodError, UnmatchedLabels
 from dataworth.kernels import neighbors
 from dataworth.records.stored import StoredValues
 from dataworth.valuation import part_memory
-from dataworth.valuation.part_memory import parse_memory
+from dataworth.valuation.part_memory import Need, parse_memory, rows_that_fit
 from dataworth.valuation.parts_kept import PartsKept
 from dataworth.valuation.streaming import value_source
 from tests.strategies import Problem, classification_problems
@@ -798,6 +799,58 @@ def test_parts_are_cut_to_the_memory(tmp_path: Path) -> None:
     assert sizes[1600, 1] == part_memory.MOST_ROWS
 
 
+@pytest.mark.parametrize("kind", ["columns", "lists", "texts"])
+def test_what_reading_takes_is_planned_for(tmp_path: Path, kind: str) -> None:
+    """Beside the rows: what fits by a byte, and what does not."""
+    x, y = some_rows(400, width=40, classes=2)
+    table = pa.table({"e": list(x), "y": y}) if kind == "lists" else table_of(x, y)
+    if kind == "texts":
+        table = table.append_column("id", pa.array([f"row {at}" for at in range(400)]))
+    source = Source.open(write_files(tmp_path, table, [400], 200), label="y", id="id" if kind == "texts" else None)
+    assert source.reading_bytes > 200 * 40 * 4
+    need = Need(row=1000, worker=5000, once=70)
+    for workers in (1, 3):
+        least = part_memory.PROGRAM + 70 + workers * (source.reading_bytes + 5000 + 200 * 1000)
+        fit: dict[str, Any] = {"need": need, "engine": Local(workers), "asked": None, "begun": None}
+        assert rows_that_fit(source, memory=least, **fit) == 200
+        assert rows_that_fit(source, memory=least + workers * 1000, **fit) == 201
+        with pytest.raises(InputError, match="is too little"):
+            rows_that_fit(source, memory=least - 1, **fit)
+
+
+def test_wide_rows_are_decoded_few_at_a_time(tmp_path: Path) -> None:
+    """However many a row group has; and buffers of very many columns are small."""
+    x, y = some_rows(64, width=2**16, classes=2)
+    path = tmp_path / "rows.parquet"
+    pq.write_table(pa.table({"e": list(x), "y": y}), path)
+    source = Source.open(path, label="y")
+    sizes = [batch.num_rows for _, batch in source._batches(source._files[0], [(0, 0, 64)], source.parts(64)[0])]
+    assert max(sizes) <= 16
+    assert sum(sizes) == 64
+    assert np.array_equal(source.read(source.parts(64)[0]).x, x)
+    assert [buffer_of(columns) for columns in (1, 100, 1000, 10**6)] == [2**16, 2**16, 8388, 2**10]
+
+
+def test_threads_of_the_survey_are_as_many_as_memory_allows(
+    rows: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(part_memory, "cpu_count", lambda: 8)
+    source = Source.open(rows, label="y")
+    for room, threads in [(-1, 1), (0, 1), (1, 1), (3, 3), (3.9, 3), (100, 8)]:
+        memory = part_memory.PROGRAM + int(room * source.reading_bytes)
+        assert part_memory.survey_threads(source, memory) == threads
+    asked = []
+
+    def survey(self: Source, *args: Any, threads: int, **more: Any) -> Any:
+        asked.append(threads)
+        return known(self, *args, threads=threads, **more)
+
+    known = Source.survey
+    monkeypatch.setattr(Source, "survey", survey)
+    value(source, tmp_path / "out", memory=part_memory.PROGRAM + 5 * source.reading_bytes, part_rows=None)
+    assert asked == [5]
+
+
 def test_every_process_of_a_cluster_has_its_program(rows: Path, tmp_path: Path) -> None:
     class Processes(Local):
         processes = 2
@@ -872,3 +925,62 @@ def test_two_million_rows_stay_within_one_gibibyte(tmp_path: Path, named: str) -
     peak, rows_, _ = ran.stdout.split()
     assert int(rows_) >= 100_000
     assert int(peak) < 2**30
+
+
+ODD = """
+import re, resource, sys
+import numpy as np
+from dataworth.data.sources import Source
+from dataworth.engines.local import Local
+from dataworth.errors import InputError
+from dataworth.valuation.streaming import value_source
+import dataworth as dw
+source = Source.open(sys.argv[1], label="y", id=sys.argv[3] or None)
+points = dw.Points(np.random.default_rng(0).standard_normal((5, source.width), dtype=np.float32), list(sys.argv[4]))
+def run(memory):
+    return value_source(
+        source, points, method=dw.ThresholdKNNShapley(radius=0.8), out=sys.argv[2], engine=Local(2), memory=memory,
+        classes=list("ab"), progress=False,
+    )
+try:
+    run("1MiB")
+except InputError as error:
+    least = int(re.search(r"take about ([0-9,]+) MiB", str(error))[1].replace(",", "")) + 1
+run(f"{least}MiB")
+print(least, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024)
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["wide lists", "many columns", "long id", "long label"])
+def test_odd_rows_stay_within_the_least_memory(tmp_path: Path, kind: str) -> None:
+    """The least that is accepted suffices, whatever is read: the largest memory ever held, of the whole process."""
+    n, width, group = {"wide lists": (1200, 40_000, 300), "many columns": (400, 12_000, 100)}.get(
+        kind, (50_000, 4, 50_000)
+    )
+    rng = np.random.default_rng(0)
+    labels, ids = ["ab"[at % 2] for at in range(n)], [f"row {at}" for at in range(n)]
+    if kind == "long id":
+        ids[7] = "i" * 5000
+    if kind == "long label":
+        labels[7] = "l" * 3000
+    path = tmp_path / "rows.parquet"
+    writer = None
+    for start in range(0, n, group):
+        x = rng.standard_normal((group, width), dtype=np.float32)
+        features = (
+            {f"f{at}": x[:, at] for at in range(width)}
+            if kind == "many columns"
+            else {"e": pa.FixedSizeListArray.from_arrays(pa.array(x.ravel()), width)}
+        )
+        some = pa.table({**features, "y": labels[start : start + group], "id": ids[start : start + group]})
+        writer = writer or pq.ParquetWriter(path, some.schema)
+        writer.write_table(some, row_group_size=group)
+    assert writer is not None
+    writer.close()
+    ran = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", ODD, str(path), str(tmp_path / "out"), "id", "ababa"],
+        capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    least, peak = map(int, ran.stdout.split())
+    assert peak <= least

@@ -27,11 +27,13 @@ __all__ = [
     "Where",
     "able_groups",
     "batches_of",
+    "buffer_of",
     "check_same",
     "check_unchanged",
     "decoding",
     "digest_of",
     "footer_of",
+    "held_bytes",
     "is_parquet",
     "naming",
     "paths_of",
@@ -47,6 +49,11 @@ _PARQUET = (".parquet", ".pq")
 _ARROW = (".arrow", ".feather", ".ipc")
 _ARROW_MAGIC, _PARQUET_MAGIC = b"ARROW1", b"PAR1"
 _BUFFER = 2**16  # bytes of each column read from a file at a time
+_LEAST_BUFFER = 2**10
+_PAGE = 2**20  # bytes of a page or a dictionary, as all usual writers make them
+_COLUMN = 2**13  # bytes of what reads a column
+_PARSED = 10  # bytes in memory for each byte of a footer
+_BUFFERS = 2**23  # of all columns, unless they are more than thousands
 
 
 @dataclass(frozen=True)
@@ -59,6 +66,8 @@ class PartFile:
         stamp: When it was changed, in nanoseconds.
         footer: A digest of its footer.
         groups: The rows of each of its row groups (Parquet) or record batches (Arrow).
+        footer_bytes: How long its footer is.
+        group_bytes: The bytes of its largest row group before compression; 0 for Arrow, which does not say.
     """
 
     path: str
@@ -66,6 +75,8 @@ class PartFile:
     stamp: int
     footer: str
     groups: tuple[int, ...]
+    footer_bytes: int
+    group_bytes: int
 
     @property
     def rows(self) -> int:
@@ -191,8 +202,8 @@ def footer_of(path: str) -> tuple[PartFile, pa.Schema]:
     kind = "Parquet" if is_parquet(path) else "Arrow"
     try:
         about = os.stat(path)
-        digest = _tail_digest(path, about.st_size)
-        groups, schema = _parquet_footer(path) if is_parquet(path) else _arrow_footer(path)
+        digest, length = _tail(path, about.st_size)
+        groups, schema, largest = _parquet_footer(path) if is_parquet(path) else (*_arrow_footer(path), 0)
         if min(groups, default=0) < 0:
             raise ValueError("its rows are fewer than none")
         repeated = [column for column, times in Counter(schema.names).items() if times > 1]
@@ -203,11 +214,11 @@ def footer_of(path: str) -> tuple[PartFile, pa.Schema]:
         ) from None
     if repeated:
         raise DataError(f"column names must be unique, but {path!r} repeats {quoted(repeated)}; rename them")
-    return PartFile(path, about.st_size, about.st_mtime_ns, digest, groups), schema
+    return PartFile(path, about.st_size, about.st_mtime_ns, digest, groups, length, largest), schema
 
 
-def _tail_digest(path: str, size: int) -> str:
-    """A digest of the footer, which both formats end with: footer, its length, magic word."""
+def _tail(path: str, size: int) -> tuple[str, int]:
+    """A digest of the footer, which both formats end with: footer, its length, magic word; and that length."""
     magic = _PARQUET_MAGIC if is_parquet(path) else _ARROW_MAGIC
     with open(path, "rb") as file:
         if size == 0:
@@ -223,19 +234,21 @@ def _tail_digest(path: str, size: int) -> str:
         if tail[4:] != magic or not 0 < length <= size - end - len(magic):
             raise ValueError("its end is missing or damaged")
         file.seek(size - end - length)
-        return blake2b(file.read(length), digest_size=16).hexdigest()
+        return blake2b(file.read(length), digest_size=16).hexdigest(), length
 
 
-def _parquet_footer(path: str) -> tuple[tuple[int, ...], pa.Schema]:
+def _parquet_footer(path: str) -> tuple[tuple[int, ...], pa.Schema, int]:
     with pq.ParquetFile(path) as file:
         about, schema = file.metadata, file.schema_arrow
-        groups = tuple(about.row_group(at).num_rows for at in range(about.num_row_groups))
+        told = [about.row_group(at) for at in range(about.num_row_groups)]
+        groups = tuple(group.num_rows for group in told)
+        largest = max((group.total_byte_size for group in told), default=0)
         if sum(groups) != about.num_rows:
             raise ValueError("its row groups do not add up")
         last = max((at for at, rows in enumerate(groups) if rows), default=None)
         if last is not None and schema.names:  # one row from near its end: bytes may be lost from the middle
             next(file.iter_batches(1, row_groups=[last], columns=schema.names[-1:], use_threads=False))
-    return groups, schema
+    return groups, schema, largest
 
 
 def _arrow_footer(path: str) -> tuple[tuple[int, ...], pa.Schema]:
@@ -322,7 +335,7 @@ def _tail_now(path: str, size: int, device: int, number: int, changed: int) -> s
 
     The time of change can be set to what it was, but that is a change to the file's entry, whose time cannot be set.
     """
-    return _tail_digest(path, size)
+    return _tail(path, size)[0]
 
 
 @lru_cache(maxsize=8)
@@ -371,12 +384,35 @@ def _parquet_batches(
         metadata=_parquet_metadata(file.path, file.footer),
         read_dictionary=list(texts),
         pre_buffer=False,  # no second copy in memory
-        buffer_size=_BUFFER,
+        buffer_size=buffer_of(len(columns)),
         page_checksum_verification=True,
     ) as reader:
         for batch in reader.iter_batches(size, row_groups=list(groups), columns=list(columns), use_threads=False):
             batch.validate(full=True)  # codes of a dictionary may point beyond it
             yield batch
+
+
+def buffer_of(columns: int) -> int:
+    """How many bytes of each of so many columns are read from a file at a time."""
+    return min(_BUFFER, max(_LEAST_BUFFER, _BUFFERS // max(1, columns)))
+
+
+def held_bytes(file: PartFile, columns: int, row: int) -> int:
+    """How many bytes decoding some columns of a file holds at most, besides its batches.
+
+    Of Parquet: the footer, parsed; of each column its reader, what is read at a time, a page and a dictionary, but of
+    all columns no more than the row group three times. Of Arrow: a record batch, as it was read and as it was unpacked.
+
+    Args:
+        file: The file.
+        columns: How many columns are read.
+        row: Bytes of a row in memory.
+    """
+    if not is_parquet(file.path):
+        return 2 * max(file.groups, default=0) * row
+    parsed = _PARSED * file.footer_bytes
+    pages = min(columns * (buffer_of(columns) + 5 * _PAGE // 2), 3 * file.group_bytes)
+    return parsed + columns * _COLUMN + pages
 
 
 def _arrow_batches(

@@ -46,6 +46,7 @@ from dataworth.data.part_files import (
     check_unchanged,
     digest_of,
     footer_of,
+    held_bytes,
     is_parquet,
     naming,
     paths_of,
@@ -60,8 +61,9 @@ from dataworth.errors import DataError, InputError
 
 __all__ = ["Part", "Piece", "Source", "Survey"]
 
-_BATCH_BYTES = 2**24  # of features that are decoded at a time
+_BATCH_BYTES = 2**22  # of rows that are decoded at a time
 _MOST_BATCH = 2**16  # rows
+_BATCH_COPIES = 6  # of them while they are decoded and checked
 _BLOCK_BYTES = 2**21  # of features that are put in rows at a time: they stay in the cache
 _PADDING = 16  # between columns: at distances of powers of two they would push each other out of it
 _MOST_LABELS = 1000  # more different labels are no classes that anybody would list
@@ -332,6 +334,18 @@ class Source:
         files = tuple(file.digest(Path(file.path).relative_to(base).as_posix()) for file in self._files)
         return digest_of(files, self.label, self.id, self.owner, self.features, self.filter, self.allow_missing)
 
+    @cached_property
+    def reading_bytes(self) -> int:
+        """How many bytes reading a part takes at most besides its rows; a thread of the survey takes no more either.
+
+        Pages of Parquet files are taken to have a mebibyte at most, as all usual writers make them.
+        """
+        columns = len(self._needed)
+        held = max(held_bytes(file, columns, self._row) for file in self._files)
+        rows = max(max(file.groups, default=0) for file in self._files)
+        batch = min(self._batch_rows, rows) * self._decoded_row
+        return held + _BATCH_COPIES * batch + min(_BLOCK_BYTES, batch) + _TEXT_SPARE * bool(self.texts)
+
     def parts(self, most_rows: int) -> list[Part]:
         """The files cut into parts of row groups that stand together.
 
@@ -498,6 +512,21 @@ class Source:
         return at
 
     @cached_property
+    def _batch_rows(self) -> int:
+        """How many rows are decoded at a time."""
+        return min(_MOST_BATCH, max(1, _BATCH_BYTES // self._decoded_row))
+
+    @cached_property
+    def _decoded_row(self) -> int:
+        """With room for texts as arrays."""
+        return self._row + _TEXT_BYTES * len(self.texts)
+
+    @cached_property
+    def _row(self) -> int:
+        """Bytes of a row as it is read: features, and what else there is."""
+        return self.width * self.dtype.itemsize + 64 * (len(self._needed) - len(self.features))
+
+    @cached_property
     def _numbers(self) -> dict[str, int]:
         return {path: at for at, path in enumerate(self.files)}
 
@@ -530,10 +559,9 @@ class Source:
         """Batches of a part and the place of the first row of each."""
         check_unchanged(file)
         texts = [name for name in (self.label, self.owner) if name is not None and is_text(self._kinds[name])]
-        size = min(_MOST_BATCH, max(1024, _BATCH_BYTES // (max(1, self.width) * self.dtype.itemsize)))
         for groups, before, rows in runs_of(kept):
             seen = 0
-            for batch in batches_of(file, groups, self._needed, texts=texts, size=size):
+            for batch in batches_of(file, groups, self._needed, texts=texts, size=self._batch_rows):
                 yield part.first + before + seen, batch
                 seen += batch.num_rows
             if seen != rows:

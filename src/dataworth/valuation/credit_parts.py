@@ -267,9 +267,11 @@ def _survey(job: _Job, run: PartRun) -> None:
     """Look at every item before anything that takes longer."""
     try:
         with run.kept.room(), bar(job.source.rows, "Checking files", run.progress) as tick:
-            rows = job.source.survey(tick, usable=job.usable, unusable=job.unusable, folder=run.kept.work).rows
-        if rows < job.method.k:
-            raise _too_few(job.method, rows)
+            found = job.source.survey(
+                tick, usable=job.usable, unusable=job.unusable, threads=run.survey_threads, folder=run.kept.work
+            )
+        if found.rows < job.method.k:
+            raise _too_few(job.method, found.rows)
     except (DataError, MethodError):
         run.kept.clear()  # once the files are right they are other files, and the folder shall be free for them
         raise

@@ -4,13 +4,24 @@ from __future__ import annotations
 
 import math
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+
+from joblib import cpu_count
 
 from dataworth.data.sources import Source
 from dataworth.engines.engine import Engine
 from dataworth.errors import InputError
 
-__all__ = ["DEFAULT_MEMORY", "MOST_ROWS", "PROGRAM", "Need", "names_bytes", "parse_memory", "rows_that_fit"]
+__all__ = [
+    "DEFAULT_MEMORY",
+    "MOST_ROWS",
+    "PROGRAM",
+    "Need",
+    "names_bytes",
+    "parse_memory",
+    "rows_that_fit",
+    "survey_threads",
+]
 
 DEFAULT_MEMORY = 2 * 2**30
 MOST_ROWS = 262_144
@@ -25,7 +36,7 @@ class Need:
 
     Args:
         row: For each row of a part: features, names, links.
-        worker: For each worker, whatever the part.
+        worker: For each worker, whatever the part, besides what reading takes.
         once: For the caller, whatever the workers.
         hint: What else would need less, for messages, such as ``"ask for a larger error, "``.
     """
@@ -72,7 +83,7 @@ def rows_that_fit(
 
     Args:
         source: The files.
-        need: What the job takes.
+        need: What the job takes, but for what each worker's reading takes besides its rows.
         memory: What all workers may take together, in bytes.
         engine: Where parts are worked on.
         asked: The rows of a part that were asked for, if any were; they must fit.
@@ -82,6 +93,7 @@ def rows_that_fit(
         InputError: Not even one row group fits, or the parts that were asked for or begun do not.
     """
     workers, processes = engine.workers, engine.processes
+    need = replace(need, worker=need.worker + source.reading_bytes)
     rows = ((memory - PROGRAM * processes - need.once) // workers - need.worker) // need.row
     largest = max(part.rows for part in source.parts(1))
     little, hint = f"memory of {memory / 2**20:,.0f} MiB is too little", f"{need.hint}use fewer workers"
@@ -110,6 +122,11 @@ def rows_that_fit(
             "name a new folder"
         )
     return begun
+
+
+def survey_threads(source: Source, memory: int) -> int:
+    """How many threads may look at rows at a time: one for each core, as far as the memory goes."""
+    return max(1, min(int(cpu_count()), (memory - PROGRAM) // source.reading_bytes))
 
 
 def _mebibytes(size: int) -> int:

@@ -17,7 +17,7 @@ from dataworth.data.sources import Part, Source
 from dataworth.engines.engine import Engine, positive
 from dataworth.errors import DataError, InputError
 from dataworth.records.stored import StoredValues, part_name
-from dataworth.valuation.part_memory import Need, rows_that_fit
+from dataworth.valuation.part_memory import Need, rows_that_fit, survey_threads
 from dataworth.valuation.parts_kept import PartsKept
 from dataworth.valuation.task import bar
 
@@ -85,6 +85,7 @@ class PartRun:
         kept: What the folder holds.
         engine: Where parts are worked on.
         progress: Whether to show progress bars.
+        survey_threads: How many threads may look at rows before.
     """
 
     source: Source
@@ -94,6 +95,7 @@ class PartRun:
     kept: PartsKept
     engine: Engine
     progress: bool | None
+    survey_threads: int
 
     @classmethod
     def finished(cls, how: Setting, digest: str) -> StoredValues | None:
@@ -147,7 +149,8 @@ class PartRun:
                 yield there
                 return
             kept.begin(rows, disk)
-            yield cls(source, os.fspath(how.out), source.parts(rows), rows, kept, how.engine, how.progress)
+            threads = survey_threads(source, how.memory)
+            yield cls(source, os.fspath(how.out), source.parts(rows), rows, kept, how.engine, how.progress, threads)
 
     @contextmanager
     def at_work(self) -> Iterator[PartRun]:

@@ -42,7 +42,14 @@ def survey_rows(job: PartJob, run: PartRun, *, depth: int, known: Collection[str
 
 def _survey(job: PartJob, run: PartRun, known: Collection[str], depth: int) -> None:
     with bar(job.source.rows, "Checking files", run.progress) as tick:
-        found = job.source.survey(tick, usable=job.usable, unusable=job.unusable, known=known, folder=run.kept.work)
+        found = job.source.survey(
+            tick,
+            usable=job.usable,
+            unusable=job.unusable,
+            known=known,
+            threads=run.survey_threads,
+            folder=run.kept.work,
+        )
     if not found.has_classes:
         raise fractions()
     if found.labels is not None:
