@@ -66,7 +66,8 @@ def test_one_at_a_time_holds_a_file(tmp_path: Path) -> None:
 def test_a_lock_that_was_removed_is_made_again(tmp_path: Path) -> None:
     """Whoever opened the file that is removed does not hold what others would find."""
     lock = tmp_path / "lock"
-    inner, opened = os.open, []
+    inner = os.open
+    opened: list[int] = []
 
     def open_(path: Any, *more: Any) -> int:
         handle = inner(path, *more)

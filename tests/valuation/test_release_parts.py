@@ -16,6 +16,7 @@ import threading
 import warnings
 from collections.abc import Callable, Generator, Iterator
 from contextlib import AbstractContextManager, nullcontext, redirect_stderr, redirect_stdout
+from dataclasses import replace
 from fractions import Fraction
 from itertools import product
 from pathlib import Path
@@ -37,10 +38,11 @@ from dataworth.errors import BudgetExceeded, DataError, InputError, LedgerError,
 from dataworth.privacy.mechanisms import SecureSource
 from dataworth.records import Unit
 from dataworth.records.stored_release import StoredRelease
-from dataworth.valuation import part_memory, release_parts
+from dataworth.valuation import part_memory, planning, release_parts
 from dataworth.valuation.part_job import PartJob
 from dataworth.valuation.release_kept import Begun, ReleaseKept
 from dataworth.valuation.release_parts import release_source
+from dataworth.valuation.release_request import links_of_a_row
 from tests.privacy.checks import Scripted, new_ledger, spent
 from tests.strategies import Problem, classification_problems
 from tests.valuation.release_problems import (
@@ -266,20 +268,24 @@ def ledger_rows(path: Path) -> list[Any]:
 
 
 def test_neighbouring_rows_with_the_same_noisy_counts_leave_the_same_bytes(tmp_path: Path) -> None:
-    """In what anybody may see, and in the ledger: it keeps no number of rows, and its answer is as long for any."""
+    """In what anybody may see, in what any other owner is told, and in the ledger: it keeps no number of rows."""
     shown, kept, told = [], [], []
     noisy = np.arange(40).reshape(20, 2)
-    for files in neighbours(tmp_path):
+    assert not {"owner 3"} & {owned_rows()["who"][at].as_py() for at in (0, 6, 8)}  # none of these is theirs
+    for number, files in enumerate(neighbours(tmp_path)):
+        out = tmp_path / f"out{number}"
         with new_ledger() as (ledger, path), mock.patch("time.strftime", return_value="then"):
             with mock.patch.object(SecureSource, "add_noise", Scripted([noisy, [77]]).add_noise):
-                stored = release(files, files / "out", ledger=ledger, request_key="k", expected_rows=None)
+                stored = release(files, out, ledger=ledger, request_key="k", expected_rows=None)
             kept.append(ledger_rows(path))
-            shown.append([(files / "out" / name).read_bytes() for name in ("manifest.json", "counts.csv")])
+            shown.append([(out / name).read_bytes() for name in ("manifest.json", "counts.csv")])
             told.append([answer(stored, "owner 3"), answer(stored, "nobody"), repr(stored), stored.words])
             assert stored.stamp == ""
     assert kept[0] == kept[1]
     assert shown[0] == shown[1]
-    assert told[0][1:] == told[1][1:]
+    assert told[0] == told[1]
+    assert len(stored.for_owner("owner 3")) > 5
+    assert stored.for_owner("owner 3").values.any()
 
 
 def test_the_answer_in_the_ledger_does_not_grow_with_the_rows(tmp_path: Path) -> None:
@@ -499,30 +505,54 @@ def test_a_run_stopped_at_any_job_is_charged_once_and_ends_with_the_same_answers
             assert {name for name in whole if mine_now[name] != whole[name]} <= {"manifest.json"}  # its number
 
 
-def test_two_runs_in_one_folder_are_one_release(rows: Path, tmp_path: Path) -> None:
+@pytest.mark.skipif(os.name == "nt", reason="no such locks")
+@pytest.mark.parametrize("key", ["june", None])
+def test_of_two_runs_in_one_folder_the_second_is_told(
+    rows: Path, tmp_path: Path, held: tuple[dw.Ledger, Path], key: str | None
+) -> None:
+    """Before the charge and after it; the first is not disturbed."""
+    ledger, path = held
+    told: list[int] = []
+
+    class Second(Local):
+        def run(self, job: Any, shared: Any, tasks: Any, *, tick: Any = None) -> Generator[Any, None, None]:
+            for found in super().run(job, shared, tasks, tick=tick):
+                with pytest.raises(InputError, match="another run is at work"):
+                    release(rows, tmp_path / "out", ledger=ledger, request_key=key)
+                told.append(spent(path)[2])
+                yield found
+
+    release(rows, tmp_path / "out", ledger=ledger, request_key=key, engine=Second(1))
+    assert set(told) == {0, 1}
+    assert spent(path)[2] == 1
+    assert not list((tmp_path / "out").glob(".*"))
+
+
+def test_without_locks_and_hard_links_two_runs_in_one_folder_are_charged_once(
+    rows: Path, tmp_path: Path, held: tuple[dw.Ledger, Path]
+) -> None:
     """The note of the first is that of both."""
-    noted: list[str] = []
-    barrier = threading.Barrier(2)
-    inner = ReleaseKept.begin
+    ledger, path = held
+    inner = ReleaseKept._write_note
+    began: list[str] = []
 
-    def begin(self: ReleaseKept, begun: Begun, disk: int) -> Begun:
-        barrier.wait()
-        there = inner(self, begun, disk)
-        noted.append(there.request_key)
-        raise KeyboardInterrupt
+    def write(self: ReleaseKept, begun: Begun) -> None:
+        if not began:  # the first is charged, and killed, when the second has looked and is about to take its note
+            began.append(begun.request_key)
+            killed = mock.patch.object(release_parts._Run, "add_all", side_effect=KeyboardInterrupt)
+            with killed, pytest.raises(KeyboardInterrupt):
+                release(rows, tmp_path / "out", ledger=ledger)
+            assert spent(path)[2] == 1
+        inner(self, begun)
 
-    def run() -> None:
-        with pytest.raises(KeyboardInterrupt):
-            release(rows, tmp_path / "out", ledger=None, insecure_seed=1)
-
-    with without_accountant(), mock.patch.object(ReleaseKept, "begin", begin):
-        both = [threading.Thread(target=run) for _ in range(2)]
-        for one in both:
-            one.start()
-        for one in both:
-            one.join()
-    assert len(noted) == 2
-    assert len(set(noted)) == 1
+    with (
+        mock.patch("dataworth.records.files._locked", return_value=True),
+        mock.patch("os.link", side_effect=PermissionError(errno.EPERM, "no links")),
+        mock.patch.object(ReleaseKept, "_write_note", write),
+    ):
+        stored = release(rows, tmp_path / "out", ledger=ledger)
+    assert stored.head.number == 1
+    assert spent(path)[2] == 1
 
 
 def test_other_memory_and_workers_go_on_with_a_run(rows: Path, tmp_path: Path) -> None:
@@ -657,6 +687,86 @@ def test_a_run_stopped_at_any_moment_is_charged_once(few: tuple[Path, int], tmp_
 @pytest.mark.slow
 def test_a_run_stopped_at_every_moment_is_charged_once(few: tuple[Path, int], tmp_path: Path) -> None:
     check_stopped(few, tmp_path, 0, 1)
+
+
+# -- other plans of the same request -----------------------------------------------------------------
+
+
+def a_plan(links: int) -> dw.Plan:
+    """As if these were the best for a request that leaves the cap open."""
+    asked = {name: ASK[name] for name in ("method", "spend", "expected_rows", "progress")}
+    return replace(dw.plan_release(judges(), mechanism=dw.CappedLinks(links), **asked), asked=dw.CappedLinks())
+
+
+def test_a_run_goes_on_under_the_cap_that_it_counted_under(
+    rows: Path, tmp_path: Path, held: tuple[dw.Ledger, Path]
+) -> None:
+    """Whatever is best now: noise and charge are of the cap that bounds what one row did to the counts."""
+    ledger, path = held
+    drawn: list[tuple[int, int]] = []
+    inner = release_parts._Run.draw
+
+    def draw(self: Any, counted: Any, request: Any) -> Any:
+        drawn.append((int(counted.counts.sum()), links_of_a_row(self.plan)))
+        return inner(self, counted, request)
+
+    def best_is(links: int) -> Any:
+        return mock.patch.object(planning, "_caps", lambda asked, *_, **__: [asked.links or links])
+
+    with best_is(20), pytest.raises(KeyboardInterrupt):
+        release(rows, tmp_path / "out", ledger=ledger, mechanism=None, engine=Stopped(Local(1), 8))
+    with best_is(1), mock.patch.object(release_parts._Run, "draw", draw):
+        stored = release(rows, tmp_path / "out", ledger=ledger, mechanism=None)
+    ((total, links),) = drawn
+    assert links == 20
+    assert total > 120  # more than one link a row would allow
+    assert stored.head.mechanism == "CappedLinks(links=20)"
+    assert stored.head.sigma == a_plan(20).sigma
+    assert spent(path)[2] == 1
+
+
+def test_a_run_goes_on_with_its_plan_alone(rows: Path, tmp_path: Path, held: tuple[dw.Ledger, Path]) -> None:
+    ledger, path = held
+    more: dict[str, Any] = {"ledger": ledger, "mechanism": None, "expected_rows": None}
+    with pytest.raises(KeyboardInterrupt):
+        release(rows, tmp_path / "out", plan=a_plan(20), engine=Stopped(Local(1), 8), **more)
+    with pytest.raises(InputError, match="keeps 20 links a row, but the plan 5; give the plan of that run"):
+        release(rows, tmp_path / "out", plan=a_plan(5), **more)
+    assert spent(path)[2] == 0
+    stored = release(rows, tmp_path / "out", plan=a_plan(20), **more)
+    release(rows, tmp_path / "other", plan=a_plan(20), **more)
+    assert answer(stored, "owner 2")[4] == answer(StoredRelease.open(tmp_path / "other"), "owner 2")[4]  # its vote
+
+
+@pytest.mark.parametrize("spill", [True, False])
+@pytest.mark.parametrize(("first", "second"), [(20, 5), (5, 20)])
+def test_values_are_of_the_cap_that_was_charged(
+    rows: Path, tmp_path: Path, held: tuple[dw.Ledger, Path], first: int, second: int, spill: bool
+) -> None:
+    """Where two folders of one key were counted under two plans: whoever is charged first has both."""
+    ledger, path = held
+    more: dict[str, Any] = {"ledger": ledger, "mechanism": None, "expected_rows": None, "request_key": "k"}
+    inner = release_parts._Run.draw
+
+    def draw(self: Any, counted: Any, request: Any) -> Any:
+        with mock.patch.object(release_parts._Run, "draw", inner):
+            release(rows, tmp_path / "one", plan=a_plan(first), **more)
+        return inner(self, counted, request)
+
+    with mock.patch.object(release_parts._Run, "draw", draw):
+        release(rows, tmp_path / "two", plan=a_plan(second), spill=spill, **more)
+    assert spent(path)[2] == 1
+    assert bytes_of(tmp_path / "one") == bytes_of(tmp_path / "two")
+    assert f"links={first})" in StoredRelease.open(tmp_path / "two").head.mechanism
+
+
+def test_counts_and_links_are_found_under_their_cap_alone(rows: Path, tmp_path: Path) -> None:
+    (tmp_path / "out" / "_work").mkdir(parents=True)
+    kept, part = ReleaseKept(tmp_path / "out", "a job", 3), Source.open(rows, **COLUMNS).parts(16)[1]
+    kept.keep(part, "counts", {"counts": np.ones(2)})
+    assert kept.find(part, "counts") is not None
+    assert kept.under(2).find(part, "counts") is None
+    assert kept.under(2).under(3).find(part, "counts") is not None
 
 
 # -- damage ----------------------------------------------------------------------------------------------
@@ -848,17 +958,20 @@ def test_parts_are_cut_to_the_memory(tmp_path: Path) -> None:
         need = release_parts._need(job, plan)
         release(
             rows, tmp_path / "out", ledger=None, insecure_seed=1, part_rows=None, engine=Local(2),
-            memory=part_memory.PROGRAM + need.once + 2 * (need.worker + 350 * need.row),
+            memory=part_memory.PROGRAM + need.once + 2 * (job.source.reading_bytes + need.worker + 350 * need.row),
         )  # fmt: skip
     files = sorted((tmp_path / "out" / "rows").glob("part-*"))
     assert [pq.read_metadata(file).num_rows for file in files] == [300] * 13 + [100]
 
 
-def test_an_owner_whose_rows_do_not_fit_is_told(tmp_path: Path, held: tuple[dw.Ledger, Path]) -> None:
+def test_an_owner_whose_rows_do_not_fit_is_told(tmp_path: Path) -> None:
+    """Where row groups do."""
     table = owned_rows(400, owners=1)
     rows = write_files(tmp_path / "rows", table, [400], 50)
-    with without_accountant(), pytest.raises(InputError, match="the rows of one owner take about"):
-        release(rows, tmp_path / "out", ledger=None, insecure_seed=1, unit=dw.Owner(3), memory=(400 << 20) + 50_000)
+    asked: dict[str, Any] = {"memory": part_memory.PROGRAM + 50_000, "unit": dw.Owner(3)}
+    groups_fit = mock.patch.object(release_parts, "rows_that_fit", return_value=50)
+    with without_accountant(), groups_fit, pytest.raises(InputError, match="the rows of one owner take about"):
+        release(rows, tmp_path / "out", ledger=None, insecure_seed=1, **asked)
 
 
 def test_another_size_of_parts_is_refused_amid_a_run(rows: Path, tmp_path: Path) -> None:

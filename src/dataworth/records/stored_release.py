@@ -6,9 +6,11 @@ import json
 import os
 import shutil
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from uuid import uuid4
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,10 +26,13 @@ from dataworth.records.stored import part_name, read_part
 if TYPE_CHECKING:
     import pyarrow as pa
 
-__all__ = ["ROWS", "StoredRelease", "note_rows"]
+__all__ = ["ROWS", "WORK", "StoredRelease", "clear_work", "note_rows"]
 
 ROWS = "rows"
 """The folder of everybody's values in that of a release: for the operator only."""
+
+WORK = "_work"
+"""The folder of what led to them, exact counts and links among it: removed when they are all there."""
 
 _ABOUT = "_rows.json"
 _FORMAT = "dataworth.release-rows/1"
@@ -93,6 +98,8 @@ class StoredRelease(NotCovered):
     def open(cls, folder: str | os.PathLike[str]) -> StoredRelease:
         """Open a folder that ``release_source`` finished; no row is read.
 
+        What a run left of its work that was killed just before its end is removed.
+
         Raises:
             DataError: It is no such folder, unfinished or damaged.
         """
@@ -102,6 +109,8 @@ class StoredRelease(NotCovered):
         missing = sum(not (where / ROWS / part_name(number)).exists() for number in range(about["parts"]))
         if missing:
             raise DataError(f"{str(where / ROWS)!r} lacks some of its files; the same call as before makes them again")
+        with suppress(PermissionError):  # who may only read it leaves it to its owner
+            clear_work(where)
         return stored
 
     # -- what may be asked -------------------------------------------------------------------------
@@ -217,6 +226,22 @@ def note_rows(folder: Path, head: Release, parts: int, key: str) -> None:
     }
     with whole_file(folder / ROWS / _ABOUT, secret=True) as temporary:
         temporary.write_text(json.dumps({**about, "digest": digest_of(about, {})}, indent=1), "utf-8")
+
+
+def clear_work(folder: Path) -> None:
+    """Remove the work, all at once or not at all as others see it, and what runs left that were killed.
+
+    Args:
+        folder: That of the release.
+    """
+    with suppress(FileNotFoundError):
+        os.replace(folder / WORK, folder / f".work.{uuid4().hex}.part")
+    for left in [*folder.glob(".*.part"), *(folder / ROWS).glob(".*.part")]:
+        if not left.is_dir():
+            left.unlink(missing_ok=True)
+        while left.exists():
+            with suppress(FileNotFoundError):  # another run removes the same
+                shutil.rmtree(left)
 
 
 def _arrays(table: pa.Table) -> Mapping[str, NDArray[Any]]:

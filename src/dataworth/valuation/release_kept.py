@@ -12,8 +12,8 @@ import os
 import shutil
 import socket
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -22,11 +22,11 @@ from numpy.typing import NDArray
 
 from dataworth.data.sources import Part
 from dataworth.errors import DataError, InputError
-from dataworth.records.files import whole_file
+from dataworth.records.files import locked, whole_file
 from dataworth.records.release import Release
 from dataworth.records.sealed import read_sealed, write_sealed
 from dataworth.records.stored import encode_rows, part_name, read_part
-from dataworth.records.stored_release import ROWS, StoredRelease, note_rows
+from dataworth.records.stored_release import ROWS, WORK, StoredRelease, clear_work, note_rows
 
 __all__ = ["Begun", "ReleaseKept"]
 
@@ -41,10 +41,14 @@ class Begun:
     Args:
         rows: The rows of a part.
         request_key: What the ledger knows the release by.
+        links: How many links a row keeps at most, as the plan settled it.
+        job: A digest of everything that counts and values depend on, but for that and the noise.
     """
 
     rows: int
     request_key: str
+    links: int
+    job: str
 
 
 @dataclass(frozen=True)
@@ -53,16 +57,22 @@ class ReleaseKept:
 
     Args:
         out: The folder, as an absolute path.
-        job: A digest of everything that counts and values depend on, but for the noise.
+        job: A digest of everything that counts and values depend on, but for the cap and the noise.
+        links: The cap, once it is settled: counts and links under another one are another release's.
     """
 
     out: Path
     job: str
+    links: int | None = None
+
+    def under(self, links: int) -> ReleaseKept:
+        """The same folder for counts and links under a cap."""
+        return replace(self, links=links)
 
     @property
     def work(self) -> Path:
         """What is removed in the end."""
-        return self.out / "_work"
+        return self.out / WORK
 
     @property
     def surveyed(self) -> Path:
@@ -74,94 +84,123 @@ class ReleaseKept:
         return self.work / "job.json"
 
     @property
+    def _lock(self) -> Path:
+        return self.out / ".lock.part"
+
+    @property
     def _head(self) -> Path:
         return self.work / "head.bin"
 
     # -- the folder --------------------------------------------------------------------------------
 
-    def finished(self, head: Release | None) -> StoredRelease | None:
-        """The release that is all there.
+    @property
+    def is_finished(self) -> bool:
+        """Whether a release is all there, if perhaps another."""
+        return (self.out / "manifest.json").exists()
+
+    def finished(self, head: Release | None) -> StoredRelease:
+        """The release that is all there; what led to it is not, after this.
 
         Args:
-            head: The release that the ledger keeps of this very request, if there is one.
+            head: The release that is kept of this very request, if there is one.
 
         Raises:
             InputError: The folder holds another release.
             DataError: What it holds is damaged.
         """
-        if not (self.out / "manifest.json").exists():
-            return None
         there = StoredRelease.open(self.out)
         if head is None or there.head.manifest() != head.manifest():
             raise InputError(
                 f"{str(self.out)!r} holds a release already, which StoredRelease.open opens; asking for it again takes "
                 "its request key, and another release takes another folder"
             )
-        self.clear()  # a run may have been stopped just before
         return there
 
-    def begun(self, request_key: str | None) -> Begun | None:
+    def noted(self) -> Begun | None:
         """What the run noted that was begun here, if one was.
 
-        Args:
-            request_key: What the caller gave.
+        Raises:
+            DataError: The note is damaged.
+        """
+        try:
+            told = json.loads(self._note.read_text("utf-8"))
+            return Begun(int(told["rows"]), str(told["request_key"]), int(told["links"]), str(told["job"]))
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+        except (KeyError, TypeError, ValueError):
+            raise DataError(f"{str(self._note)!r} is damaged; name a new folder for the release") from None
+
+    def check_free(self) -> None:
+        """Make sure that a run may begin here.
 
         Raises:
-            InputError: The folder holds the work of another run, or something else, or cannot be made.
-            DataError: The note is damaged.
+            InputError: The folder holds something else, or cannot be made.
         """
         if not self.out.parent.is_dir():
             raise InputError(f"the folder {str(self.out.parent)!r} does not exist; create it first")
         if self.out.exists() and not self.out.is_dir():
             raise InputError(f"out must be a folder, but {str(self.out)!r} is a file")
-        try:
-            told = json.loads(self._note.read_text("utf-8"))
-            job, begun = told["job"], Begun(int(told["rows of a part"]), str(told["request key"]))
-        except FileNotFoundError:
-            if self._is_empty():
-                return None
-            if self._note.exists():  # another run took its note just now
-                return self.begun(request_key)
-            raise InputError(f"{str(self.out)!r} holds other files; name a new folder for the release") from None
-        except (KeyError, TypeError, ValueError):
-            raise DataError(f"{str(self._note)!r} is damaged; name a new folder for the release") from None
-        if job != self.job or request_key not in (None, begun.request_key):
-            raise InputError(
-                f"{str(self.out)!r} holds the unfinished release of other rows or of another request; name a new folder"
-            )
-        return begun
+        if not self._is_empty() and not self._note.exists():  # which another run may have taken just now
+            raise InputError(f"{str(self.out)!r} holds other files; name a new folder for the release")
 
     def _is_empty(self) -> bool:
         """Whether nothing is there, but for what a run leaves that was stopped before it took its note."""
-        begun = {self.work, self.out / ROWS}
+        begun = {self.work, self.out / ROWS, self._lock}
         begun |= set(self.work.glob(f".{self._note.name}.*")) if self.work.is_dir() else set()
         left = tuple(f"{path}{os.sep}" for path in self.out.glob(".work.*.part"))
         return all(path in begun or f"{path}{os.sep}".startswith(left) for path in self.out.rglob("*"))
 
+    @contextmanager
+    def alone(self) -> Iterator[None]:
+        """Make the folder if need be, and keep other runs out of it as far as the file system can.
+
+        A folder that was made goes again if no run begins in it.
+
+        Raises:
+            InputError: One is at work in it, or it cannot be made.
+        """
+        made = not self.out.exists()
+        with ExitStack() as held:
+            try:
+                self.out.mkdir(mode=0o700, exist_ok=True)
+                self.out.chmod(0o700)
+                alone = held.enter_context(locked(self._lock, secret=True))
+            except OSError as trouble:
+                raise InputError(f"{str(self.out)!r} cannot be written: {trouble.strerror}") from trouble
+            if not alone:
+                raise InputError(
+                    f"another run is at work in {str(self.out)!r}; wait for it to end, or name a new folder"
+                )
+            try:
+                yield
+            finally:
+                self._lock.unlink(missing_ok=True)
+                if made and not self._note.exists():
+                    for folder in (self.work, self.out / ROWS, self.out):
+                        with suppress(OSError):  # not empty, or not there
+                            folder.rmdir()
+
     def begin(self, begun: Begun, disk: int) -> Begun:
-        """Make the folder and note what the release will be known by, so that the disk has it before anything else.
+        """Note what the release will be known by, so that the disk has it before anything else; within :meth:`alone`.
 
         Args:
-            begun: The note, unless there is one already.
+            begun: The note.
             disk: How many bytes of links will be kept, if that is known.
 
         Returns:
-            The note that is there: of several runs that begin at once, that of the first.
+            The note that is there: where no locks are known, that of the first of several runs that begin at once.
 
         Raises:
-            InputError: The folder cannot be made, or the disk has too little room.
+            InputError: The folder cannot be written, another run took it, or the disk has too little room.
         """
-        there = self.begun(None)
-        if there is not None:
-            return there
         try:
-            free = shutil.disk_usage(self.out.parent).free
+            free = shutil.disk_usage(self.out).free
             if disk > free:
                 raise InputError(
                     f"the links take {disk / 1e9:,.1f} GB, but {str(self.out)!r} has room for {free / 1e9:,.1f} GB; "
                     "spill=False keeps none"
                 )
-            for folder in (self.out, self.work, self.out / ROWS):
+            for folder in (self.work, self.out / ROWS):
                 folder.mkdir(mode=0o700, exist_ok=True)
                 folder.chmod(0o700)
             self._write_note(begun)
@@ -169,37 +208,37 @@ class ReleaseKept:
                 _remember_names(folder)
         except OSError as trouble:
             raise InputError(f"{str(self.out)!r} cannot be written: {trouble.strerror}") from trouble
-        return self.begun(None) or begun
+        there = self.noted()
+        if there is None or replace(begun, request_key=there.request_key) != there:
+            raise InputError(f"another run is at work in {str(self.out)!r}; name a new folder")
+        return there
 
     def _write_note(self, begun: Begun) -> None:
-        told = {"job": self.job, "rows of a part": begun.rows, "request key": begun.request_key}
+        """Under no circumstances over that of another run, whose key would be lost."""
+        told = json.dumps(asdict(begun))
         temporary = self._note.with_name(f".{self._note.name}.{uuid4().hex}.part")
         try:
-            with open(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as file:
-                file.write(json.dumps(told))
-                file.flush()
-                os.fsync(file.fileno())
+            _write_new(temporary, told)
             try:
-                os.link(temporary, self._note)  # which replaces nothing
+                os.link(temporary, self._note)
             except FileExistsError:
-                return
+                pass
             except OSError:  # a file system without links
-                os.replace(temporary, self._note)
+                with suppress(FileExistsError):
+                    _write_new(self._note, told)
         finally:
             temporary.unlink(missing_ok=True)
 
     def clear(self) -> None:
         """Remove the work, all at once or not at all as others see it, and what runs left that were killed."""
-        with suppress(FileNotFoundError):
-            os.replace(self.work, self.out / f".work.{uuid4().hex}.part")
-        for left in [*self.out.glob(".*.part"), *(self.out / ROWS).glob(".*.part")]:
-            if left.is_dir():
-                shutil.rmtree(left)
-            else:
-                left.unlink(missing_ok=True)
+        clear_work(self.out)
+
+    def has_counts(self) -> bool:
+        """Whether any part was counted."""
+        return any(self.work.glob("counts-*"))
 
     def give_up(self) -> None:
-        """Remove the folder of a run that found something wrong with the rows before anything was spent."""
+        """Remove the folder of a run that found something wrong with the rows before any part was counted."""
         self.clear()
         for folder in (self.out / ROWS, self.out):
             with suppress(OSError):
@@ -317,7 +356,16 @@ class ReleaseKept:
 
     def _told(self, part: Part) -> dict[str, Any]:
         """What a file of this part says it is of."""
-        return {"job": self.job, "part": part.number, "first": part.first, "rows": part.rows}
+        return {
+            "job": self.job, "links": self.links, "part": part.number, "first": part.first, "rows": part.rows
+        }  # fmt: skip
+
+
+def _write_new(path: Path, text: str) -> None:
+    with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
 
 
 def _remember_names(folder: Path) -> None:

@@ -25,20 +25,21 @@ from dataworth.engines.local import Local
 from dataworth.errors import DataError, InputError, LedgerError, MethodError
 from dataworth.kernels.neighbors import ClassOrder, DType
 from dataworth.records import Budget, Owner, Points, Release, Unit
-from dataworth.records.stored_release import StoredRelease
+from dataworth.records.stored import part_name
+from dataworth.records.stored_release import ROWS, StoredRelease
 from dataworth.valuation.methods import CappedLinks, Mechanism, Subsampled, ThresholdKNNShapley
 from dataworth.valuation.part_job import PartJob
 from dataworth.valuation.part_memory import DEFAULT_MEMORY, PROGRAM, Need, names_bytes, parse_memory, rows_that_fit
 from dataworth.valuation.planning import Judged, Plan
 from dataworth.valuation.release_kept import Begun, ReleaseKept
 from dataworth.valuation.release_owners import RowsOfOwners, heaps_for
-from dataworth.valuation.release_request import Request, describe_release
+from dataworth.valuation.release_request import Request, describe_release, links_of_a_row
 from dataworth.valuation.release_rows import check_names, codes_of, link_rows, need_owners
 from dataworth.valuation.release_sums import Gifts, Sums, draw_noise, gifts_of
 from dataworth.valuation.task import bar
 
 if TYPE_CHECKING:
-    from dataworth.privacy.ledger import Ledger
+    from dataworth.privacy.ledger import Ledger, Stored
 
 __all__ = ["release_source"]
 
@@ -104,11 +105,12 @@ def release_source(
     Raises:
         BudgetExceeded: The ledger has not enough left; nothing was spent, and nothing computed unless others spent
             what was left meanwhile.
-        LedgerError: The request key was used for another request or for other files, or a ledger was given together
-            with a seed.
+        LedgerError: The request key was used for another request or for other files, the folder holds a release that
+            is charged and was of others, or a ledger was given together with a seed.
         MethodError: A method, mechanism or budget that cannot be used.
-        InputError: A folder that holds something else or cannot be written, too little room on the disk, or memory
-            that does not suffice for one row group or for the rows of one owner.
+        InputError: A folder that holds something else, lies among the files, cannot be written, or in which another
+            run is at work; too little room on the disk, or memory that does not suffice for one row group or for the
+            rows of one owner.
         DataError: Features that do not fit together, or anything wrong with a file; for the operator's eyes.
 
     Warns:
@@ -144,55 +146,126 @@ def release_source(
     engine = Local() if engine is None else engine
 
     kept = ReleaseKept(Path(out).absolute(), job.digest(request.digest, ledger is None, insecure_seed))
-    found = request.find(request_key)
-    head = None if found is None else Release.from_bytes(found.payload).numbered(found.number)
-    _check_files_of(head, job)
-    there = kept.finished(head) if request_key is not None or not kept.work.exists() else None
-    if there is not None:
-        return there
-    begun = kept.begun(request_key)
-    if begun is not None and head is None:
-        found = request.find(begun.request_key)
-        head = kept.head() if found is None else Release.from_bytes(found.payload).numbered(found.number)
-    there = kept.finished(head)
-    if there is not None:
-        return there
-
-    if head is None:
-        made = request.planned(engine.workers if isinstance(engine, Local) else 1, progress)
-        charge = request.charge(made)
-    else:
-        made, charge = request.planned_as(head, 1), None
-    need = _need(job, made)
-    if asked is not None and begun is not None and asked != begun.rows:
+    if source.would_read(kept.out / ROWS / part_name(0)):
         raise InputError(
-            f"{os.fspath(out)!r} holds an unfinished release in parts of {begun.rows} rows, not {asked}; go on with "
-            "those, or name a new folder"
+            f"out={os.fspath(out)!r} lies among the files that are read, and values would be read as rows the next "
+            "time; name a folder elsewhere"
         )
-    before = None if begun is None else begun.rows
-    rows = rows_that_fit(source, need, memory_, engine, asked=asked, begun=before)
-    if begun is None:
-        begun = Begun(rows, request_key or secrets.token_hex(16))
-    begun = kept.begin(begun, source.rows * _bits_of_a_row(job) if spill and source.filter is None else 0)
-    a_worker = max((memory_ - PROGRAM * engine.processes) // engine.workers, 0)
-    with engine.held() as held:
-        run = _Run.of(job, made, kept, held, begun.rows, a_worker, spill, progress)
+    there = _There.of(kept, request, request_key, job)
+    if there.finished is not None:
+        return there.finished
+    with kept.alone():
+        there = _There.of(kept, request, request_key, job)  # as no run changes it any more
+        if there.finished is not None:
+            return there.finished
+        begun, head = there.begun, there.head
         if head is None:
-            counted = run.count_all()
-            request.warn_if_weak(counted.rows, stacklevel=2)
-            head = run.draw(counted, request)
-            if charge is None or ledger is None:
-                kept.keep_head(head)
-            else:
-                answer = ledger.commit(
-                    charge, noisy=head.noisy, payload=head.to_bytes(), request_key=begun.request_key,
-                    digest=request.digest,
-                )  # fmt: skip
-                head = Release.from_bytes(answer.payload).numbered(answer.number)
-                _check_files_of(head, job)
-                # Another run of the same key may have been the first to be charged, by another plan.
-                run = replace(run, plan=request.planned_as(head, 1))
-        return run.add_all(head)
+            made = request.planned(
+                engine.workers if isinstance(engine, Local) else 1, progress, None if begun is None else begun.links
+            )
+            charge = request.charge(made)
+        else:
+            made, charge = request.planned_as(head, 1), None
+        if asked is not None and begun is not None and asked != begun.rows:
+            raise InputError(
+                f"{os.fspath(out)!r} holds an unfinished release in parts of {begun.rows} rows, not {asked}; go on "
+                "with those, or name a new folder"
+            )
+        before = None if begun is None else begun.rows
+        rows = rows_that_fit(source, _need(job, made), memory_, engine, asked=asked, begun=before)
+        if begun is None:
+            begun = kept.begin(
+                Begun(rows, request_key or secrets.token_hex(16), links_of_a_row(made), kept.job),
+                source.rows * _bits_of_a_row(job) if spill and source.filter is None else 0,
+            )
+        a_worker = max((memory_ - PROGRAM * engine.processes) // engine.workers, 0)
+        with engine.held() as held:
+            run = _Run.of(job, made, kept, held, begun.rows, a_worker, spill, progress)
+            if head is None:
+                counted = run.count_all(request, begun.request_key)
+                request.warn_if_weak(counted.rows, stacklevel=2)
+                head = run.draw(counted, request)
+                if charge is None or ledger is None:
+                    kept.keep_head(head)
+                else:
+                    answer = ledger.commit(
+                        charge, noisy=head.noisy, payload=head.to_bytes(), request_key=begun.request_key,
+                        digest=request.digest,
+                    )  # fmt: skip
+                    head = Release.from_bytes(answer.payload).numbered(answer.number)
+                    _check_files_of(head, job)
+                    # Another run of the same key may have been the first to be charged, by another plan.
+                    run = run.under(request.planned_as(head, 1))
+            return run.add_all(head)
+
+
+@dataclass(frozen=True)
+class _There:
+    """What a folder and the ledger hold of a release already.
+
+    Args:
+        finished: All of it.
+        begun: What a run noted that was stopped.
+        head: What is charged, or kept without a ledger.
+    """
+
+    finished: StoredRelease | None = None
+    begun: Begun | None = None
+    head: Release | None = None
+
+    @classmethod
+    def of(cls, kept: ReleaseKept, request: Request, request_key: str | None, job: PartJob) -> _There:
+        """Look, and refuse what is another's.
+
+        Raises:
+            InputError: The folder holds something else, or cannot be made.
+            LedgerError: The key was used for something else, or the folder's release is charged and cannot go on so.
+            DataError: The folder is damaged.
+        """
+        head = _head_of(request.find(request_key))
+        _check_files_of(head, job)
+        begun = kept.noted()
+        if kept.is_finished:
+            if head is None and begun is not None and begun.job == kept.job:  # stopped just before its work was removed
+                head = _head_of(request.find(begun.request_key)) or kept.head()
+            return cls(finished=kept.finished(head))
+        if begun is None:
+            kept.check_free()
+            return cls(head=head)
+        if begun.job != kept.job or request_key not in (None, begun.request_key):
+            raise _another(kept, request, begun)
+        if head is None:
+            head = _head_of(request.find(begun.request_key)) or kept.head()
+        return cls(begun=begun, head=head)
+
+
+def _head_of(found: Stored | None) -> Release | None:
+    return None if found is None else Release.from_bytes(found.payload).numbered(found.number)
+
+
+def _another(kept: ReleaseKept, request: Request, begun: Begun) -> InputError | LedgerError:
+    """What to say of a folder whose run was another: one that is charged must not be given up for lost."""
+    try:
+        found = request.find(begun.request_key)
+    except LedgerError:
+        return LedgerError(
+            f"{str(kept.out)!r} holds the unfinished release of another request, which is charged; ask exactly as then "
+            "for its values, or name a new folder for a new release"
+        )
+    if found is None:
+        return InputError(
+            f"{str(kept.out)!r} holds the unfinished release of other rows or of another request; name a new folder"
+        )
+    if begun.job == kept.job:
+        return LedgerError(
+            f"{str(kept.out)!r} holds release {found.number}, which is charged, under another request key; leave "
+            "request_key out for its values, or name a new folder for a new release"
+        )
+    return LedgerError(
+        f"{str(kept.out)!r} holds release {found.number}, which is charged but not finished, and the files are not as "
+        "they were counted: another name, size, time of change, column or filter. Put them back as they were and make "
+        "the same call, or name a new folder for a new release"
+    )
 
 
 def _check_mechanism(mechanism: Mechanism | None, plan: Plan | None) -> None:
@@ -239,12 +312,8 @@ def _need(job: PartJob, plan: Plan) -> Need:
     columns = 8 * 8 + names_bytes(source)
     return Need(
         row=source.width * numbers + 2 * _bits_of_a_row(job) + columns, worker=points * source.width * 24,
-        once=points * 64 + len(plan.judged.stand_ins) * (2 * points + 48 * (_cap_of(plan) or points)),
+        once=points * 64 + len(plan.judged.stand_ins) * (2 * points + 48 * links_of_a_row(plan)),
     )  # fmt: skip
-
-
-def _cap_of(plan: Plan) -> int | None:
-    return plan.mechanism.links if isinstance(plan.mechanism, CappedLinks) else None
 
 
 # -- the passes --------------------------------------------------------------------------------------
@@ -305,18 +374,27 @@ class _Run:
         if source.owner is not None and (source.id is None or isinstance(plan.unit, Owner)):
             heaps = heaps_for(source, len(parts), memory)
             owners = RowsOfOwners(source, plan.unit, parts, kept.work, heaps, memory)
-        return cls(job, plan, kept, engine, parts, owners, spill, progress)
+        return cls(job, plan, kept.under(links_of_a_row(plan)), engine, parts, owners, spill, progress)
+
+    def under(self, plan: Plan) -> _Run:
+        """The same run by another plan: rows are linked again where its cap is another."""
+        return replace(self, plan=plan, kept=self.kept.under(links_of_a_row(plan)))
 
     @property
     def _shared(self) -> _Shared:
         plan = self.plan
         return _Shared(self.job, plan.judged, plan.method, plan.mechanism, self.kept, self.owners, self.spill)
 
-    def count_all(self) -> _Counted:
+    def count_all(self, request: Request, key: str) -> _Counted:
         """Look at every row, group rows by owner if need be, link and count.
 
+        Args:
+            request: What is asked.
+            key: What the ledger will know it by.
+
         Raises:
-            DataError: What is wrong with which file; the folder is free again then, as nothing was spent.
+            DataError: What is wrong with which file. The folder is free again then if the rows are wrong, no part is
+                counted yet and nothing is charged; files that are only gone for a moment cost no work.
         """
         try:
             with self.kept.room():
@@ -325,9 +403,18 @@ class _Run:
             counted = self._count()
             self.job.check_files()
         except DataError:
-            self.kept.give_up()
+            if self._files_are_there and not self.kept.has_counts() and request.find(key) is None:
+                self.kept.give_up()
             raise
         return counted
+
+    @property
+    def _files_are_there(self) -> bool:
+        try:
+            self.job.check_files()
+        except DataError:
+            return False
+        return True
 
     def _survey(self) -> None:
         if self.kept.surveyed.exists():
@@ -365,7 +452,7 @@ class _Run:
             plan, noisy, noisy_rows, private=private, population=request.population,
             data_version=request.data_version, rows={},
             recipe={
-                "files": _files(self.job), "links": _cap_of(plan) or len(plan.judged),
+                "files": _files(self.job), "links": links_of_a_row(plan),
                 "band factor": float(plan.band_factor),
             },
         )  # fmt: skip
@@ -375,7 +462,7 @@ class _Run:
         with self.kept.room():
             self._group()  # not done yet where the release is delivered again
         gifts = gifts_of(head.noisy, head.noisy_rows, self.plan)
-        key = hashlib.blake2b(f"{self.kept.job} {gifts.digest}".encode(), digest_size=16).hexdigest()
+        key = hashlib.blake2b(f"{self.kept.job} {self.kept.links} {gifts.digest}".encode(), digest_size=16).hexdigest()
         shared = replace(self._shared, gifts=gifts, band_factor=self.plan.band_factor, key=key)
         left = [part for part in self.parts if not self.kept.has_rows(part, key)]
         with bar(len(left), "Adding values", self.progress) as tick:

@@ -26,7 +26,7 @@ from dataworth.valuation.task import class_list
 if TYPE_CHECKING:
     from dataworth.privacy.ledger import Charge, Ledger, Stored
 
-__all__ = ["Request", "describe_release", "who_answers"]
+__all__ = ["Request", "describe_release", "links_of_a_row", "who_answers"]
 
 _EXPECTED = (
     "expected rank correlation with exact values",
@@ -133,12 +133,31 @@ class Request:
         """
         return None if self.ledger is None or key is None else self.ledger.find(key, self.digest)
 
-    def planned(self, threads: int | None, progress: bool | None) -> Plan:
-        """The plan that was given, or one made now."""
+    def planned(self, threads: int | None, progress: bool | None, links: int | None = None) -> Plan:
+        """The plan that was given, or one made now.
+
+        Args:
+            threads: How many threads to use.
+            progress: Whether to show a progress bar.
+            links: The cap of a run that goes on, if one does. Another may be best by now, as by another version of
+                this library, but rows were linked under this one.
+
+        Raises:
+            InputError: The plan that was given has another cap.
+        """
+        made = self._plan(self.mechanism, threads, progress) if self.plan is None else self.plan
+        if links in (None, links_of_a_row(made)):
+            return made
         if self.plan is not None:
-            return self.plan
+            raise InputError(
+                f"the run that was begun in this folder keeps {links} links a row, but the plan "
+                f"{links_of_a_row(made)}; give the plan of that run, or name a new folder"
+            )
+        return replace(self._plan(CappedLinks(links), threads, progress), asked=made.asked)
+
+    def _plan(self, mechanism: Mechanism | None, threads: int | None, progress: bool | None) -> Plan:
         return plan_release(
-            self.validation, method=self.method, spend=self.spend, mechanism=self.mechanism,
+            self.validation, method=self.method, spend=self.spend, mechanism=mechanism,
             expected_rows=self.expected_rows, classes=self.classes, unit=self.unit, relation=self.relation,
             dtype=self.dtype, threads=threads, progress=progress,
         )  # fmt: skip
@@ -190,6 +209,12 @@ class Request:
                 WeakDelta,
                 stacklevel=stacklevel + 1,
             )
+
+
+def links_of_a_row(plan: Plan) -> int:
+    """How many links a row keeps at most; all of them where there is no cap."""
+    settled = plan.mechanism.links if isinstance(plan.mechanism, CappedLinks) else None
+    return settled or len(plan.judged)
 
 
 def who_answers(
