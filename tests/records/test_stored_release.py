@@ -37,7 +37,27 @@ def stored(folder: Path, owners: Any = OWNERS, cuts: tuple[int, ...] = (3, 3, 5)
 
 @pytest.mark.parametrize("owners", [OWNERS, [3, 1, 3, 2, 1, 3, 7, -8]])
 @pytest.mark.parametrize(
-    "name", ["bob", "ann", "zoë", "nobody", "", "ann\0", "a", 3, "3", -8, 3.5, 10**30, True, None, "../../x"]
+    "name",
+    [
+        "bob",
+        "ann",
+        "zoë",
+        "nobody",
+        "",
+        "ann\0",
+        "a",
+        3,
+        "3",
+        -8,
+        3.5,
+        10**30,
+        True,
+        None,
+        "../../x",
+        pytest.param("9" * 5000, id="digits"),
+        pytest.param(10**5000, id="large"),
+        "-" + "9" * 19,
+    ],
 )
 def test_each_owner_is_told_what_a_release_in_memory_tells(tmp_path: Path, owners: Any, name: Any) -> None:
     one, other = stored(tmp_path / "out", owners).for_owner(name), made(owners).for_owner(name)
@@ -155,3 +175,29 @@ def test_no_more_than_a_few_parts_are_in_memory(tmp_path: Path) -> None:
         tracemalloc.stop()
     assert peaks[1] < 2 * peaks[0]
     assert os.path.isdir(tmp_path / "32 handed" / "owners")
+
+
+@pytest.mark.parametrize("rows", [0, 1, 2, 3, 7])
+def test_answers_are_the_same_text_some_rows_at_a_time(rows: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    answer = made(["bob"] * rows + ["ann"]).for_owner("bob")
+    monkeypatch.setattr("dataworth.records.release._AT_A_TIME", 3)
+    texts = list(answer.json_texts())
+    table = answer.table()
+    told = [dict(zip(table.columns, row, strict=True)) for row in table.rows()]
+    whole = {"guarantee": list(answer.guarantees), "not_covered": NOT_COVERED, "rows": told}
+    assert len(answer) == rows
+    assert "".join(texts) == answer.to_json() == json.dumps(whole, indent=1)
+    assert len(texts) == 2 + -(-rows // 3)
+
+
+def test_work_that_was_left_goes_when_it_is_opened(tmp_path: Path) -> None:
+    """Exact counts and links, by their name or by that of what is being removed."""
+    release = stored(tmp_path / "out")
+    whole = sorted(tmp_path.rglob("*"))
+    for name in ("_work", ".work.abc.part", "_work/owners-4"):
+        (tmp_path / "out" / name).mkdir()
+        (tmp_path / "out" / name / "links-00000.npz").write_bytes(b"secret")
+    (tmp_path / "out" / ROWS / ".part-00000.parquet.1.part").write_bytes(b"secret")
+    (tmp_path / "out" / ".lock.part").touch()
+    assert StoredRelease.open(release.folder).head.manifest() == release.head.manifest()
+    assert sorted(tmp_path.rglob("*")) == whole

@@ -769,6 +769,114 @@ def test_counts_and_links_are_found_under_their_cap_alone(rows: Path, tmp_path: 
     assert kept.under(2).under(3).find(part, "counts") is not None
 
 
+def test_a_share_that_is_gone_for_a_moment_costs_no_work(
+    rows: Path, tmp_path: Path, held: tuple[dw.Ledger, Path]
+) -> None:
+    """Neither while parts are counted nor before any is, nor when values are added."""
+    ledger, path = held
+    here = Path(shutil.copytree(rows, tmp_path / "rows"))
+    source, out = Source.open(here, **COLUMNS), tmp_path / "out"
+
+    class Gone(Local):
+        """The share goes after so many jobs."""
+
+        def __init__(self, jobs: int) -> None:
+            super().__init__(1)
+            self.jobs = jobs
+
+        def run(self, job: Any, shared: Any, tasks: Any, *, tick: Any = None) -> Generator[Any, None, None]:
+            def going(shared: Any, task: Any) -> Any:
+                if self.jobs == 0:
+                    here.rename(tmp_path / "away")
+                self.jobs -= 1
+                return job(shared, task)
+
+            yield from super().run(going, shared, tasks, tick=tick)
+
+    counted = []
+    for jobs in (0, 5, 5):
+        with pytest.raises(DataError):
+            release(source, out, ledger=ledger, engine=Gone(jobs), spill=False)
+        (tmp_path / "away").rename(here)
+        counted.append(len(list((out / "_work").glob("counts-*"))))
+    assert counted == [0, 5, 9]
+    assert spent(path)[2] == 1
+    release(source, out, ledger=ledger)
+    assert spent(path)[2] == 1
+
+
+def test_a_key_that_the_ledger_may_know_is_never_lost(rows: Path, tmp_path: Path, held: tuple[dw.Ledger, Path]) -> None:
+    """Where no locks are known, another run in the folder may have been charged under it."""
+    ledger, path = held
+    out, inner = tmp_path / "out", release_parts._Run._survey
+    killed = mock.patch.object(release_parts._Run, "add_all", side_effect=KeyboardInterrupt)
+
+    def survey(self: Any) -> None:
+        with mock.patch.object(release_parts._Run, "_survey", inner), killed, pytest.raises(KeyboardInterrupt):
+            release(rows, out, ledger=ledger)
+        for path in (out / "_work").glob("counts-*"):
+            path.unlink()
+        raise DataError("rows that cannot be read")
+
+    with (
+        mock.patch("dataworth.records.files._locked", return_value=True),
+        mock.patch.object(release_parts._Run, "_survey", survey),
+        pytest.raises(DataError, match="cannot be read"),
+    ):
+        release(rows, out, ledger=ledger)
+    assert spent(path)[2] == 1
+    assert release(rows, out, ledger=ledger).head.number == 1
+    assert spent(path)[2] == 1
+
+
+@pytest.mark.parametrize("opened", [True, False])
+def test_exact_counts_do_not_outlast_a_run_killed_while_they_are_removed(
+    rows: Path, tmp_path: Path, held: tuple[dw.Ledger, Path], opened: bool
+) -> None:
+    ledger, _ = held
+    out = tmp_path / "out"
+    with mock.patch("shutil.rmtree", side_effect=KeyboardInterrupt), pytest.raises(KeyboardInterrupt):
+        release(rows, out, ledger=ledger)
+    assert list(out.glob(".work.*.part/counts-*"))
+    if opened:
+        StoredRelease.open(out)
+    else:
+        with pytest.raises(InputError, match="holds a release already"):
+            release(rows, out, ledger=ledger)
+    assert sorted(path.name for path in out.iterdir()) == ["counts.csv", "manifest.json", "rows"]
+
+
+def test_a_charged_release_of_files_that_were_touched_is_not_given_up_for_lost(
+    tmp_path: Path, held: tuple[dw.Ledger, Path]
+) -> None:
+    ledger, path = held
+    rows = write_owned(tmp_path / "rows")
+    file, out = rows / "000.parquet", tmp_path / "out"
+    about = file.stat()
+    with pytest.raises(KeyboardInterrupt):
+        release(rows, out, ledger=ledger, engine=Stopped(Local(1), 12))
+    os.utime(file, (1, 1))
+    with pytest.raises(LedgerError, match="release 1, which is charged but not finished, and the files are not as"):
+        release(rows, out, ledger=ledger)
+    os.utime(file, ns=(about.st_atime_ns, about.st_mtime_ns))
+    with pytest.raises(LedgerError, match="of another request, which is charged; ask exactly as then"):
+        release(rows, out, ledger=ledger, data_version="2")
+    with pytest.raises(LedgerError, match="release 1, which is charged, under another request key"):
+        release(rows, out, ledger=ledger, request_key="mine")
+    assert release(rows, out, ledger=ledger).head.number == 1
+    assert spent(path)[2] == 1
+
+
+def test_a_folder_among_the_files_is_refused(tmp_path: Path, held: tuple[dw.Ledger, Path]) -> None:
+    ledger, path = held
+    rows = write_owned(tmp_path / "rows")
+    before = sorted(tmp_path.rglob("*"))
+    with pytest.raises(InputError, match="lies among the files that are read"):
+        release(rows, rows / "out", ledger=ledger)
+    assert sorted(tmp_path.rglob("*")) == before
+    assert spent(path)[2] == 0
+
+
 # -- damage ----------------------------------------------------------------------------------------------
 
 
@@ -948,6 +1056,45 @@ def test_files_that_change_while_a_run_lasts(tmp_path: Path, held: tuple[dw.Ledg
     with pytest.raises(DataError, match=r"000\.parquet' has changed since the run began"):
         release(source, tmp_path / "out", ledger=ledger, engine=Changing(1))
     assert spent(path)[2] == 0
+
+
+def test_files_that_change_after_the_charge(tmp_path: Path, held: tuple[dw.Ledger, Path]) -> None:
+    """Values of other rows than those that were counted are never finished."""
+    ledger, path = held
+    rows = write_owned(tmp_path / "rows")
+    source = Source.open(rows, **COLUMNS)
+
+    class Changing(Local):
+        def run(self, job: Any, shared: Any, tasks: Any, *, tick: Any = None) -> Generator[Any, None, None]:
+            yield from super().run(job, shared, tasks, tick=tick)
+            if spent(path)[2]:
+                os.utime(rows / "000.parquet")
+
+    with pytest.raises(DataError, match=r"000\.parquet' has changed since the run began"):
+        release(source, tmp_path / "out", ledger=ledger, engine=Changing(1))
+    assert spent(path)[2] == 1
+    assert not (tmp_path / "out" / "manifest.json").exists()
+
+
+def test_a_key_that_was_charged_for_other_files_meanwhile(
+    rows: Path, tmp_path: Path, held: tuple[dw.Ledger, Path]
+) -> None:
+    """No value of these files comes of the noise on the counts of those."""
+    ledger, path = held
+    others, inner = write_owned(tmp_path / "others", seed=5), release_parts._Run.draw
+
+    def draw(self: Any, counted: Any, request: Any) -> Any:
+        with mock.patch.object(release_parts._Run, "draw", inner):
+            release(others, tmp_path / "one", ledger=ledger, request_key="k")
+        return inner(self, counted, request)
+
+    with (
+        mock.patch.object(release_parts._Run, "draw", draw),
+        pytest.raises(LedgerError, match="files are not those that release 1 was counted from"),
+    ):
+        release(rows, tmp_path / "two", ledger=ledger, request_key="k")
+    assert spent(path)[2] == 1
+    assert not list((tmp_path / "two" / "rows").iterdir())
 
 
 def test_parts_are_cut_to_the_memory(tmp_path: Path) -> None:

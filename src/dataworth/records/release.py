@@ -31,7 +31,9 @@ __all__ = ["Answer", "NotCovered", "Release", "answer_of", "rows_of_owner", "who
 FORMAT = "dataworth.release/1"
 
 _MANIFEST, _COUNTS = "manifest.json", "counts.csv"
+_MOST_DIGITS = 20  # of a name that is a number of 64 bits, with its sign
 _DIGEST = 32  # bytes of SHA-256 in front of the others
+_AT_A_TIME = 10_000  # rows
 _UNREADABLE = (AttributeError, KeyError, TypeError, ValueError)  # what comes of bytes that mean something else
 
 NOT_COVERED = (
@@ -92,9 +94,23 @@ class Answer:
 
     def to_json(self) -> str:
         """The same as JSON text."""
-        table = self.table()
-        rows = [dict(zip(table.columns, row, strict=True)) for row in table.rows()]
-        return json.dumps({"guarantee": list(self.guarantees), "not_covered": NOT_COVERED, "rows": rows}, indent=1)
+        return "".join(self.json_texts())
+
+    def json_texts(self) -> Iterator[str]:
+        """The text of :meth:`to_json`, some rows at a time, for owners of many."""
+        words = json.dumps({"guarantee": list(self.guarantees), "not_covered": NOT_COVERED, "rows": []}, indent=1)
+        head, tail = words.removesuffix("]\n}"), "]\n}"
+        yield head
+        for first in range(0, len(self), _AT_A_TIME):
+            some = slice(first, first + _AT_A_TIME)
+            table = replace(
+                self, ids=self.ids[some], values=self.values[some], band=self.band[some], vote=self.vote[some],
+                proxy=self.proxy[some], reasons=self.reasons[some],
+            ).table()  # fmt: skip
+            rows = [dict(zip(table.columns, row, strict=True)) for row in table.rows()]
+            text = json.dumps({"rows": rows}, indent=1).removeprefix('{\n "rows": [').removesuffix("\n ]\n}")
+            yield text if first == 0 else f",{text}"
+        yield f"\n {tail}" if len(self) else tail
 
 
 class NotCovered:
@@ -477,17 +493,21 @@ def rows_of_owner(owners: NDArray[Any], owner: object) -> NDArray[np.bool_]:
         owner: The name; a whole number stands for its digits.
     """
     named = isinstance(owner, str | int | np.integer) and not isinstance(owner, bool)
+    try:
+        name = str(owner) if named else "\0"
+    except ValueError:  # a whole number of more digits than Python writes out, and than any name has
+        name = "\0"
     # NumPy would not tell a name from the same with zero characters at its end.
-    if not named or str(owner).endswith("\0"):
-        return np.zeros(owners.size, dtype=np.bool_)
-    return _called(owners, str(owner))
+    return np.zeros(owners.size, dtype=np.bool_) if name.endswith("\0") else _called(owners, name)
 
 
 def _called(names: NDArray[Any], name: str) -> NDArray[np.bool_]:
     """Which names are this one, as text, whether they are kept as text or as numbers."""
     if names.dtype.kind in "UO":
         return np.asarray(names == name, dtype=np.bool_)
-    whole = name.isascii() and name.removeprefix("-").isdecimal() and str(int(name)) == name
+    whole = (
+        len(name) <= _MOST_DIGITS and name.isascii() and name.removeprefix("-").isdecimal() and str(int(name)) == name
+    )
     return np.asarray(names == int(name)) if whole else np.zeros(names.size, dtype=np.bool_)
 
 
@@ -535,7 +555,7 @@ def write_answers(folder: Path, answers: Iterable[tuple[str | int, Answer]]) -> 
         for owner, answer in answers:
             name = f"{secrets.token_hex(16)}.json"
             with _new_file(folder / "owners" / name) as file:
-                file.write(answer.to_json())
+                file.writelines(answer.json_texts())
             lines.write(f"{_csv(owner)},{name}\n")
 
 

@@ -140,7 +140,7 @@ class StoredRelease(NotCovered):
         """Write one file for each owner under a random name, ``deliver.csv``, the manifest, and the noisy counts.
 
         The files are those of :meth:`Release.save`. Rows are brought together by owner on disk: it takes the memory
-        of a few parts, or of the owner with the most rows.
+        of a few parts, or of the owner with the most rows, a few hundred bytes a row and the text of its id.
 
         Args:
             folder: A folder that does not exist yet.
