@@ -780,24 +780,30 @@ def test_a_share_that_is_gone_for_a_moment_costs_no_work(
     class Gone(Local):
         """The share goes after so many jobs."""
 
-        def __init__(self, jobs: int) -> None:
+        def __init__(self, jobs: int, comes_back: bool) -> None:
             super().__init__(1)
-            self.jobs = jobs
+            self.jobs, self.comes_back = jobs, comes_back
 
         def run(self, job: Any, shared: Any, tasks: Any, *, tick: Any = None) -> Generator[Any, None, None]:
             def going(shared: Any, task: Any) -> Any:
                 if self.jobs == 0:
                     here.rename(tmp_path / "away")
                 self.jobs -= 1
-                return job(shared, task)
+                try:
+                    return job(shared, task)
+                finally:
+                    if self.comes_back and not here.exists():
+                        (tmp_path / "away").rename(here)
 
             yield from super().run(going, shared, tasks, tick=tick)
 
     counted = []
-    for jobs in (0, 5, 5):
+    for jobs, comes_back in ((0, False), (5, True), (5, False)):
         with pytest.raises(DataError):
-            release(source, out, ledger=ledger, engine=Gone(jobs), spill=False)
-        (tmp_path / "away").rename(here)
+            release(source, out, ledger=ledger, engine=Gone(jobs, comes_back), spill=False)
+        if not comes_back:
+            (tmp_path / "away").rename(here)
+        assert (out / "_work" / "surveyed").exists()
         counted.append(len(list((out / "_work").glob("counts-*"))))
     assert counted == [0, 5, 9]
     assert spent(path)[2] == 1
