@@ -46,6 +46,7 @@ if TYPE_CHECKING:  # what type checkers and editors see; a test keeps it the sam
     )
     from dataworth.records.comparison import Comparison
     from dataworth.records.stored import StoredValues
+    from dataworth.records.stored_release import StoredRelease
     from dataworth.report import write_report
     from dataworth.synthesis.candidates import CandidateFunctions, EmbeddingCandidates, TableCandidates, TableDomain
     from dataworth.synthesis.image_candidates import ImageCandidates
@@ -71,6 +72,7 @@ if TYPE_CHECKING:  # what type checkers and editors see; a test keeps it the sam
     from dataworth.valuation.calibration import Calibration, learn_calibration, recalibrate
     from dataworth.valuation.coalitions import solve_game
     from dataworth.valuation.comparison import compare_values
+    from dataworth.valuation.credit_parts import credit_source
     from dataworth.valuation.embedding import embed_images, embed_texts
     from dataworth.valuation.experiments import discovery_curve, noisy_label_detection, point_addition, point_removal
     from dataworth.valuation.fidelity import Question, Reply, answer, ask
@@ -85,14 +87,12 @@ if TYPE_CHECKING:  # what type checkers and editors see; a test keeps it the sam
     from dataworth.valuation.payouts import Payout, payout
     from dataworth.valuation.planning import Plan, plan_release
     from dataworth.valuation.providers import value_providers
+    from dataworth.valuation.release_parts import release_source
     from dataworth.valuation.releases import release_points
     from dataworth.valuation.retraining_methods import BetaShapley, DataBanzhaf, DataShapley, LeaveOneOut
     from dataworth.valuation.streaming import value_source
     from dataworth.valuation.synthesizing import self_check, synthesize
     from dataworth.valuation.updates import ThresholdIndex, UpdateCost, index_points
-    from dataworth.valuation.credit_parts import credit_source
-    from dataworth.valuation.release_parts import release_source
-    from dataworth.records.stored_release import StoredRelease
 
 __version__ = "0.1.0"
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import pickle
 import re
@@ -447,6 +448,24 @@ def test_a_held_cluster_is_closed_after_an_error(monkeypatch: pytest.MonkeyPatch
     with pytest.raises(ZeroDivisionError), Dask(workers=1, processes=False).held() as held:
         list(held.run(pow, 0, [-1]))
     assert made[0].status.name == "closed"
+
+
+@pytest.mark.parametrize("address", ["tls://127.0.0.1:1", "nonsense"])
+def test_a_client_that_could_not_connect_is_closed_at_once(address: str) -> None:
+    """Closed by the collector of garbage in a thread that starts, it would hold up that thread for ever."""
+
+    def open_ones() -> int:
+        return sum(isinstance(one, distributed.Client) and one.status != "closed" for one in gc.get_objects())
+
+    gc.collect()
+    before = open_ones()
+    gc.disable()
+    try:
+        with pytest.raises(InputError):
+            _ = Dask(address, patience=0.3).workers
+        assert open_ones() == before
+    finally:
+        gc.enable()
 
 
 @pytest.mark.slow

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import gc
 import pickle
 import pkgutil
 import queue
 import socket
 import time
+import traceback
 from collections import Counter
 from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import CancelledError
@@ -206,11 +208,13 @@ class Dask:
             try:
                 client = Client(self._where, timeout=self._patience, set_as_default=False)
             except (OSError, ValueError) as silent:
+                _let_go(silent)
                 raise InputError(
                     f"no Dask scheduler answers at {self._where!r}; start one with `dask scheduler` and give its "
                     "address, such as 'tcp://10.0.0.1:8786'"
                 ) from silent
             except TypeError as bare:  # what distributed raises where it has no certificate to show
+                _let_go(bare)
                 raise InputError(
                     f"{self._where!r} asks for a certificate, and Dask is told of none: name its files in the settings "
                     "distributed.comm.tls of Dask, or give a Client that has security=..."
@@ -247,6 +251,20 @@ class Dask:
             nullcontext() if self._processes else on_one_core(),  # set by this thread, so that it can be put back
         ):
             yield client
+
+
+def _let_go(failed: BaseException) -> None:
+    """End a client that could not connect, here and now.
+
+    Only the frames of its failure know it. Left to the collector of garbage, it would be closed by whichever thread
+    that runs in, and if that is one that another client is waiting for, both wait for ever.
+    """
+    told: BaseException | None = failed
+    while told is not None:
+        traceback.clear_frames(told.__traceback__)
+        told.__traceback__ = None
+        told = told.__cause__ or told.__context__
+    gc.collect()
 
 
 @contextmanager

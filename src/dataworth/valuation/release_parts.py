@@ -29,7 +29,15 @@ from dataworth.records.stored import part_name
 from dataworth.records.stored_release import ROWS, StoredRelease
 from dataworth.valuation.methods import CappedLinks, Mechanism, Subsampled, ThresholdKNNShapley
 from dataworth.valuation.part_job import PartJob
-from dataworth.valuation.part_memory import DEFAULT_MEMORY, PROGRAM, Need, names_bytes, parse_memory, rows_that_fit
+from dataworth.valuation.part_memory import (
+    DEFAULT_MEMORY,
+    PROGRAM,
+    Need,
+    names_bytes,
+    parse_memory,
+    rows_that_fit,
+    survey_threads,
+)
 from dataworth.valuation.planning import Judged, Plan
 from dataworth.valuation.release_kept import Begun, ReleaseKept
 from dataworth.valuation.release_owners import RowsOfOwners, heaps_for
@@ -181,6 +189,7 @@ def release_source(
         a_worker = max((memory_ - PROGRAM * engine.processes) // engine.workers, 0)
         with engine.held() as held:
             run = _Run.of(job, made, kept, held, begun.rows, a_worker, spill, progress)
+            run = replace(run, survey_threads=survey_threads(source, memory_))
             if head is None:
                 counted = run.count_all(request, begun.request_key)
                 request.warn_if_weak(counted.rows, stacklevel=2)
@@ -356,6 +365,7 @@ class _Run:
     owners: RowsOfOwners | None
     spill: bool
     progress: bool | None
+    survey_threads: int = 1
 
     @classmethod
     def of(
@@ -421,7 +431,7 @@ class _Run:
             return
         source = self.job.source
         with bar(source.rows, "Checking files", self.progress) as tick:
-            source.survey(tick, folder=self.kept.work)
+            source.survey(tick, threads=self.survey_threads, folder=self.kept.work)
         self.kept.surveyed.touch(mode=0o600)
 
     def _group(self) -> None:
