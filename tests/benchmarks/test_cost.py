@@ -90,6 +90,11 @@ def test_formulas_are_what_a_run_does(
     before = counted()
     stored = value(source, engine.out, engine, cost)
     spent = {name: was - before[name] for name, was in counted().items()}
+    monkeypatch.undo()
+    for again in range(3):  # threads that other tests have left in this process read and write, too
+        before = counted()
+        value(source, tmp_path / f"again {again}", Local(1), cost)
+        spent = {name: min(spent[name], was - before[name]) for name, was in counted().items()}
     assert stored.rows == ROWS
     assert engine.links == cost.link_bytes
     assert (stored.parts, engine.tasks) == (cost.parts, cost.tasks)

@@ -375,6 +375,10 @@ class Source:
         """The same rows and parts without features: what reading them gives has no columns in ``x``."""
         return self._names_only
 
+    def places_only(self) -> Source:
+        """The same rows and parts without features and ids: what reading them gives is called by its place."""
+        return self._places_only
+
     def would_read(self, path: str | os.PathLike[str]) -> bool:
         """Whether a file written at a path would be taken for one of these at the next opening by the same call.
 
@@ -514,7 +518,7 @@ class Source:
     @cached_property
     def _batch_rows(self) -> int:
         """How many rows are decoded at a time."""
-        return min(_MOST_BATCH, max(1, _BATCH_BYTES // self._decoded_row))
+        return min(_MOST_BATCH, max(1, _BATCH_BYTES // max(1, self._decoded_row)))
 
     @cached_property
     def _decoded_row(self) -> int:
@@ -533,6 +537,11 @@ class Source:
     @cached_property
     def _names_only(self) -> Source:
         return replace(self, features=(), _features=())
+
+    @cached_property
+    def _places_only(self) -> Source:
+        kinds = {name: kind for name, kind in self._kinds.items() if name in (self.label, self.owner)}
+        return replace(self, id=None, features=(), _features=(), _kinds=kinds)
 
     @cached_property
     def _needed(self) -> list[str]:

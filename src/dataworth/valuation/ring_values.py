@@ -11,7 +11,7 @@ from __future__ import annotations
 import hashlib
 import math
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 from time import perf_counter
 from typing import Any, TypeAlias, TypeVar
@@ -211,7 +211,7 @@ def _places(source: Source, part: Part, piece: Piece) -> NDArray[np.int64]:
         return part.first + np.arange(len(piece))
     if source.id is None:
         return piece.ids
-    return replace(source, id=None).names_only().read(part).ids
+    return source.places_only().read(part).ids
 
 
 def _sampled(places: NDArray[np.int64], rows: int) -> NDArray[np.bool_]:
