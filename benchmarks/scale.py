@@ -87,7 +87,7 @@ class Measured:
 
 def measure(*, quick: bool, folder: Path | None = None, files: Path | None = None) -> Section:
     """Measure, draw into ``folder``, and leave what was written in ``files``, if it is named."""
-    sizes = {100_000: 1, 300_000: 1} if quick else {100_000: 3, _FITTED: 3, 10_000_000: 2}  # rows: rounds
+    sizes = {100_000: 1, 300_000: 1} if quick else {100_000: 2, _FITTED: 2, 10_000_000: 1}  # rows: rounds
     between = () if quick else (300_000, 3_000_000)  # for the picture: one round of one run
     at = max(sizes) if quick else _FITTED
     found: dict[int, Measured] = {}
