@@ -35,15 +35,15 @@ _PICTURE = "scale.svg"
 _NAMES = {
     "kept": "2 threads, links kept",
     "twice": "2 threads, links found twice",
-    "dask": "Dask, 2 workers, clusters made for the run",
+    "dask": "Dask, 2 workers, a cluster made for the run",
     "dask-there": "Dask, 2 workers that are there",
 }
 _TEXT = f"""`value_source` from Parquet: {FEATURES} float32 columns and a label, {FILES} files, row groups of at most
 {GROUP:,} rows, pyarrow's own settings but no dictionary for features; {_POINTS:,} validation points, cosine metric, a
 radius that takes in a tenth of the rows, `memory="2GiB"`. Files are in the page cache: all were read once just before.
 Every run is a process of its own, and the things compared take turns; a run over {8 * 64} rows came before, so compiled
-code is loaded. Where clusters are made for the run, one for each pass, their start is in the figure. Files and values
-go where temporary files go, and take 6 GB there.
+code is loaded. Where a cluster is made for the run, its start is in the figure. Files and values go where temporary
+files go, and take 6 GB there.
 
 *The limit* is two bare reads and two bare products, whether links are kept or not. A bare read: two threads decode all
 columns of a part at a time with pyarrow and drop them. A bare product: the float32 products of the tiles of all parts,

@@ -21,8 +21,6 @@ if TYPE_CHECKING:
 
 __all__ = ["ENGINE", "MEMORY", "WHERE", "Parts", "figures_json", "figures_text", "told_how_to_go_on", "was_there"]
 
-_TABLES = frozenset([".parquet", ".pq", ".arrow", ".feather", ".ipc"])
-
 
 def _large(name: str, *, metavar: str, help: str) -> Any:
     return typer.Option(name, metavar=metavar, help=help, rich_help_panel="Larger than memory")
@@ -57,8 +55,10 @@ class Parts:
     @property
     def asked(self) -> bool:
         """Whether rows are worked on part by part: an option says so, or they are a folder or pattern of tables."""
+        from dataworth.data.part_files import folder_of_tables
+
         given = any(option is not None for option in (self.memory, self.engine, self.where))
-        return given or _pattern(self.train) or _first_is_table(self.train)
+        return given or _pattern(self.train) or folder_of_tables(self.train)
 
     @property
     def size(self) -> str:
@@ -72,15 +72,17 @@ class Parts:
             DataError: There is no such folder, or it has neither tables nor images.
         """
         from dataworth.data.images import SUFFIXES
+        from dataworth.data.part_files import SUFFIXES as TABLES
 
         if not self.train.exists() and not self.train.suffix and not _pattern(self.train):
             raise DataError(f"there is no file or folder {str(self.train)!r}")
         if self.train.is_dir():
-            known = (*_TABLES, *SUFFIXES)
+            known = (*TABLES, *SUFFIXES)
             found = (name for _, _, names in os.walk(self.train) for name in names if not name.startswith((".", "_")))
             if not any(name.lower().endswith(known) for name in found):
-                tables = ", ".join(sorted(_TABLES))
-                raise DataError(f"the folder {str(self.train)!r} has no table ({tables}) and no image in it or below")
+                raise DataError(
+                    f"the folder {str(self.train)!r} has no table ({', '.join(TABLES)}) and no image in it or below"
+                )
 
     def check_folder(self, out: Path | None) -> None:
         """Refuse what cannot be a folder of values.
@@ -160,15 +162,3 @@ def figures_json(stored: StoredValues) -> dict[str, Any]:
 
 def _pattern(path: Path) -> bool:
     return not path.exists() and any(sign in str(path) for sign in "*?[")
-
-
-def _first_is_table(path: Path) -> bool:
-    """Whether a folder is one of tables: what its first file is."""
-    if not path.is_dir():
-        return False
-    for _, folders, files in os.walk(path):
-        folders.sort()
-        named = sorted(name for name in files if not name.startswith((".", "_")))
-        if named:
-            return Path(named[0]).suffix.lower() in _TABLES
-    return False

@@ -23,6 +23,7 @@ from dataworth.data.tables import quoted
 from dataworth.errors import DataError
 
 __all__ = [
+    "SUFFIXES",
     "PartFile",
     "Where",
     "able_groups",
@@ -32,6 +33,7 @@ __all__ = [
     "check_unchanged",
     "decoding",
     "digest_of",
+    "folder_of_tables",
     "footer_of",
     "held_bytes",
     "is_parquet",
@@ -47,6 +49,8 @@ Where: TypeAlias = str | os.PathLike[str] | Sequence[str | os.PathLike[str]]
 
 _PARQUET = (".parquet", ".pq")
 _ARROW = (".arrow", ".feather", ".ipc")
+SUFFIXES = (*_PARQUET, *_ARROW)
+"""Of the files that are read part by part."""
 _ARROW_MAGIC, _PARQUET_MAGIC = b"ARROW1", b"PAR1"
 _BUFFER = 2**16  # bytes of each column read from a file at a time
 _LEAST_BUFFER = 2**10
@@ -133,7 +137,7 @@ def _finds(place: str, file: Path) -> bool:
     if os.path.isdir(place):
         folder = Path(os.path.realpath(place))
         inside = file.is_relative_to(folder) and file != folder and _visible(file.relative_to(folder))
-        return inside and file.suffix.lower() in (*_PARQUET, *_ARROW)
+        return inside and file.suffix.lower() in SUFFIXES
     if os.path.exists(place) or not glob.has_magic(place):
         return os.path.realpath(place) == os.path.realpath(file)
     parts = Path(place).parts
@@ -156,11 +160,33 @@ def _matches(pattern: Sequence[str], parts: Sequence[str]) -> bool:
     return same and _matches(rest, parts[1:])
 
 
+def folder_of_tables(folder: Path) -> bool:
+    """Whether the first file in a folder or below is a table that is read part by part.
+
+    Names that begin with ``.`` or ``_`` are looked over, as they are where the files are read.
+
+    Example:
+        >>> import pathlib, tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     made = pathlib.Path(folder, "month=3", "rows.parquet")
+        ...     made.parent.mkdir()
+        ...     made.touch()
+        ...     folder_of_tables(pathlib.Path(folder))
+        True
+    """
+    for _, folders, files in os.walk(folder):
+        folders[:] = sorted(name for name in folders if not name.startswith((".", "_")))
+        named = sorted(name for name in files if not name.startswith((".", "_")))
+        if named:
+            return Path(named[0]).suffix.lower() in SUFFIXES
+    return False
+
+
 def _files_of(where: str) -> list[str]:
     path = Path(where)
     if path.is_dir():
         inside = (below for below in path.rglob("*") if _visible(below.relative_to(path)))
-        found = [below for below in inside if below.suffix.lower() in (*_PARQUET, *_ARROW) and below.is_file()]
+        found = [below for below in inside if below.suffix.lower() in SUFFIXES and below.is_file()]
         if not found:
             raise DataError(f"the folder {where!r} has no file {_suffixes()} in it or below")
     elif path.exists() or not glob.has_magic(where):
@@ -172,7 +198,7 @@ def _files_of(where: str) -> list[str]:
     for file in found:
         if not file.exists():
             raise DataError(f"there is no file {str(file)!r}")
-        if file.suffix.lower() not in (*_PARQUET, *_ARROW):
+        if file.suffix.lower() not in SUFFIXES:
             raise DataError(f"{str(file)!r} cannot be read part by part; these can: {_suffixes()}; write it as Parquet")
     return [os.path.abspath(file) for file in sorted(found, key=lambda file: file.parts)]
 
@@ -182,7 +208,7 @@ def _visible(path: Path) -> bool:
 
 
 def _suffixes() -> str:
-    return ", ".join((*_PARQUET, *_ARROW))
+    return ", ".join(SUFFIXES)
 
 
 def is_parquet(path: str) -> bool:

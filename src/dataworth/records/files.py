@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from uuid import uuid4
 
-__all__ = ["locked", "whole_file"]
+from dataworth.errors import InputError
+
+__all__ = ["locked", "remember_names", "told_if_full", "whole_file"]
+
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 @contextmanager
@@ -41,6 +46,39 @@ def whole_file(path: str | os.PathLike[str], *, secret: bool = False) -> Iterato
         os.replace(temporary, target)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def told_if_full(folder: Path, spare: str = "") -> Iterator[None]:
+    """Say so if the disk gets full while a run keeps its work, which can go on.
+
+    Args:
+        folder: What the run was told to write to.
+        spare: What would take less room, such as ``"; spill=False keeps no links"``.
+
+    Raises:
+        InputError: It has got full.
+    """
+    try:
+        yield
+    except OSError as trouble:
+        if trouble.errno in _FULL:
+            raise InputError(
+                f"{str(folder)!r} has no room left ({os.strerror(trouble.errno)}); make some and go on with the same "
+                f"call{spare}"
+            ) from trouble
+        raise
+
+
+def remember_names(folder: Path) -> None:
+    """Have the disk keep new names in a folder, where the system can."""
+    if os.name != "posix":
+        return
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
 
 
 @contextmanager

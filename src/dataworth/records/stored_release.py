@@ -108,7 +108,10 @@ class StoredRelease(NotCovered):
         about = stored._about()
         missing = sum(not (where / ROWS / part_name(number)).exists() for number in range(about["parts"]))
         if missing:
-            raise DataError(f"{str(where / ROWS)!r} lacks some of its files; the same call as before makes them again")
+            raise DataError(
+                f"{str(where / ROWS)!r} lacks some of its files; the same call with the same request key makes them "
+                "again in a new folder"
+            )
         with suppress(PermissionError):  # who may only read it leaves it to its owner
             clear_work(where)
         return stored

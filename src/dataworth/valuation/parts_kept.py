@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import errno
 import json
-import os
 import shutil
 import socket
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,7 +16,7 @@ from numpy.typing import NDArray
 
 from dataworth.data.sources import Part
 from dataworth.errors import DataError, InputError
-from dataworth.records.files import locked, whole_file
+from dataworth.records.files import locked, told_if_full, whole_file
 from dataworth.records.sealed import read_sealed, write_sealed
 from dataworth.records.stored import MANIFEST, StoredValues, encode_part, part_name, read_part
 
@@ -26,7 +24,6 @@ __all__ = ["PartsKept"]
 
 _PART = "dataworth.part-work/1"
 _WORK = "_work"
-_NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 @dataclass(frozen=True)
@@ -265,22 +262,9 @@ class PartsKept:
                 "all workers and this machine see under the same path"
             )
 
-    @contextmanager
-    def room(self) -> Iterator[None]:
-        """Say so if the disk gets full.
-
-        Raises:
-            InputError: It has.
-        """
-        try:
-            yield
-        except OSError as trouble:
-            if trouble.errno in _NO_ROOM:
-                raise InputError(
-                    f"{str(self.out)!r} has no room left ({os.strerror(trouble.errno)}); make some and go on with the "
-                    f"same call{self.spare}"
-                ) from trouble
-            raise
+    def room(self) -> AbstractContextManager[None]:
+        """Say so if the disk gets full."""
+        return told_if_full(self.out, self.spare)
 
     # -- inside ------------------------------------------------------------------------------------
 

@@ -22,15 +22,14 @@ from dataworth.data.columns import (
     whole,
 )
 from dataworth.data.images import encoded, labelled_folder
+from dataworth.data.part_files import folder_of_tables
 from dataworth.data.tables import OpenTable, open_table, quoted
 from dataworth.errors import DataError, InputError
 from dataworth.models.embed import IMAGE_MODELS, TEXT_MODELS, Model
 from dataworth.records.points import Item, Points
 from dataworth.valuation.embedding import embed_images, embed_texts
 
-__all__ = ["check_columns", "check_same_features", "folder_of_tables", "read_points"]
-
-_TABLES = frozenset([".parquet", ".pq", ".arrow", ".feather", ".ipc"])
+__all__ = ["check_columns", "check_same_features", "read_points"]
 
 
 def read_points(
@@ -122,28 +121,6 @@ def read_points(
         )
     x, items = _embedded(columns, wanted[0], embed, table.folder)
     return Points(x, y, ids=ids, owners=owners, items=items)
-
-
-def folder_of_tables(folder: Path) -> bool:
-    """Whether the first file in a folder or below is a table that is read part by part.
-
-    Names that begin with ``.`` or ``_`` are looked over, as they are where the files are read.
-
-    Example:
-        >>> import pathlib, tempfile
-        >>> with tempfile.TemporaryDirectory() as folder:
-        ...     made = pathlib.Path(folder, "month=3", "rows.parquet")
-        ...     made.parent.mkdir()
-        ...     made.touch()
-        ...     folder_of_tables(pathlib.Path(folder))
-        True
-    """
-    for _, folders, files in os.walk(folder):
-        folders[:] = sorted(name for name in folders if not name.startswith((".", "_")))
-        named = sorted(name for name in files if not name.startswith((".", "_")))
-        if named:
-            return Path(named[0]).suffix.lower() in _TABLES
-    return False
 
 
 def check_same_features(train: Points, validation: Points) -> None:

@@ -6,13 +6,12 @@ here where there is a ledger: they are in the ledger, or were never drawn.
 
 from __future__ import annotations
 
-import errno
 import json
 import os
 import shutil
 import socket
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -22,7 +21,7 @@ from numpy.typing import NDArray
 
 from dataworth.data.sources import Part
 from dataworth.errors import DataError, InputError
-from dataworth.records.files import locked, whole_file
+from dataworth.records.files import locked, remember_names, told_if_full, whole_file
 from dataworth.records.release import Release
 from dataworth.records.sealed import read_sealed, write_sealed
 from dataworth.records.stored import encode_rows, part_name, read_part
@@ -31,7 +30,6 @@ from dataworth.records.stored_release import ROWS, WORK, StoredRelease, clear_wo
 __all__ = ["Begun", "ReleaseKept"]
 
 _MADE = "dataworth.release-work/1"
-_NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 @dataclass(frozen=True)
@@ -205,7 +203,7 @@ class ReleaseKept:
                 folder.chmod(0o700)
             self._write_note(begun)
             for folder in (self.work, self.out, self.out.parent):
-                _remember_names(folder)
+                remember_names(folder)
         except OSError as trouble:
             raise InputError(f"{str(self.out)!r} cannot be written: {trouble.strerror}") from trouble
         there = self.noted()
@@ -329,22 +327,9 @@ class ReleaseKept:
         self.clear()
         return StoredRelease.open(self.out)
 
-    @contextmanager
-    def room(self) -> Iterator[None]:
-        """Say so if the disk gets full.
-
-        Raises:
-            InputError: It has.
-        """
-        try:
-            yield
-        except OSError as trouble:
-            if trouble.errno in _NO_ROOM:
-                raise InputError(
-                    f"{str(self.out)!r} has no room left ({os.strerror(trouble.errno)}); make some and go on with the "
-                    "same call"
-                ) from trouble
-            raise
+    def room(self) -> AbstractContextManager[None]:
+        """Say so if the disk gets full."""
+        return told_if_full(self.out)
 
     # -- inside ------------------------------------------------------------------------------------
 
@@ -366,14 +351,3 @@ def _write_new(path: Path, text: str) -> None:
         file.write(text)
         file.flush()
         os.fsync(file.fileno())
-
-
-def _remember_names(folder: Path) -> None:
-    """Have the disk keep new names in a folder, where the system can."""
-    if os.name != "posix":
-        return
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

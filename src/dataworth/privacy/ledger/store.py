@@ -27,6 +27,7 @@ from sqlalchemy.pool import NullPool
 from dataworth.errors import LedgerError, MissingExtra
 from dataworth.privacy.ledger import schema, steps
 from dataworth.privacy.ledger.statements import read_revisions
+from dataworth.records.files import remember_names
 
 __all__ = ["Location", "Store", "create_store", "open_store"]
 
@@ -187,7 +188,7 @@ def _create_file(path: Path, fill: Callable[[Connection], None]) -> Store:
     finally:
         for ending in ("", *_BESIDE):
             Path(f"{temporary}{ending}").unlink(missing_ok=True)
-    _remember_names(path.parent)
+    remember_names(path.parent)
     return _sqlite(path)
 
 
@@ -290,17 +291,6 @@ def _wait_for_the_disk(connection: Connection) -> None:
     connection.exec_driver_sql(
         "SELECT set_config('synchronous_commit', 'on', true) WHERE current_setting('synchronous_commit') = 'off'"
     )
-
-
-def _remember_names(folder: Path) -> None:
-    """Have the disk keep a new name in a folder, where the system can."""
-    if os.name != "posix":
-        return
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
 
 
 def _sqlite_code(error: DBAPIError) -> int | None:
